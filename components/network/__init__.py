@@ -1,0 +1,1 @@
+"""Where the node's functions and tasks run. The variants share the interface of `base.Network`."""

@@ -1,0 +1,1 @@
+"""The embedded AWS: the same program, bundles and state machine, run on this machine without an account."""

@@ -1,0 +1,1 @@
+"""Container build contexts, read without a container engine."""

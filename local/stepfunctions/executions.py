@@ -1,0 +1,193 @@
+"""Executions as AWS answers for them: names, stops with a reason, times, history by pages, and events of every change."""
+
+from __future__ import annotations
+
+import datetime
+import functools
+import threading
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from moto.core.responses import ActionResult
+from moto.stepfunctions.exceptions import ValidationException
+from moto.stepfunctions.models import StateMachine
+from moto.stepfunctions.parser.api import ExecutionStatus
+from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
+from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
+from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
+from moto.stepfunctions.responses import StepFunctionResponse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from local.patching import Patches
+
+    Emit = Callable[[str, str, list[str], dict[str, Any]], None]
+
+DETAIL_TYPE = "Step Functions Execution Status Change"
+MOST_EVENTS = 1000  # a page
+PROMPT = 5.0  # seconds that StopExecution waits for the execution's threads to notice
+NEWEST_HISTORIES = 2000  # executions whose history is kept; AWS keeps them for 90 days
+
+
+def install(patches: Patches, emit: Emit) -> None:
+    """Correct the API; `emit` sends an event: source, detail type, resources, detail."""
+    ends = _Ends(emit)
+    patches.replace(Execution, "start", ends.start(Execution.start))
+    # Functions, as a method bound to `ends` would not be given the execution.
+    patches.replace(Execution, "stop", lambda execution, **how: ends.stop(execution, **how))
+    patches.replace(BaseExecutionWorkerCommunication, "terminated", lambda told: ends.terminated(told))  # noqa: PLW0108
+    patches.replace(StateMachine, "stop_execution", _stop_execution)
+    for name, action in (
+        ("start_execution", _start_execution),
+        ("stop_execution", _stop_with_reason),
+        ("describe_execution", _describe_execution),
+        ("get_execution_history", _history),
+    ):
+        patches.replace(StepFunctionResponse, name, action)
+
+
+class _Ends:
+    """Tells of each execution's start and end, and lets a stop wait for the end."""
+
+    def __init__(self, emit: Emit) -> None:
+        self._emit = emit
+        self._ended: list[Execution] = []
+
+    def start(self, original: Callable[[Execution], None]) -> Callable[[Execution], None]:
+        @functools.wraps(original)
+        def start(execution: Execution) -> None:
+            execution.ended = threading.Event()
+            original(execution)
+            self._tell(execution)
+
+        return start
+
+    def stop(self, execution: Execution, stop_date: Any, error: str | None, cause: str | None) -> None:
+        """Stop the execution and wait until it says so, as AWS answers when it is stopped."""
+        if execution.ended.is_set():
+            return
+        worker: ExecutionWorker = execution.exec_worker
+        while worker.env is None and not execution.ended.wait(0.01):
+            """The execution's thread has not read its definition yet."""
+        execution.error, execution.cause = error, cause
+        worker.env.set_stop(stop_date=stop_date, cause=cause, error=error)
+        execution.ended.wait(PROMPT)
+
+    def terminated(self, communication: BaseExecutionWorkerCommunication) -> None:
+        execution = communication.execution
+        communication._reflect_execution_status()  # noqa: SLF001 - what moto does here
+        self._forget_old(execution)
+        self._tell(execution)
+        execution.ended.set()
+
+    def _forget_old(self, execution: Execution) -> None:
+        self._ended.append(execution)
+        if len(self._ended) > NEWEST_HISTORIES:
+            self._ended.pop(0).exec_worker.env.event_manager._history_event_list.clear()  # noqa: SLF001
+
+    def _tell(self, execution: Execution) -> None:
+        self._emit("aws.states", DETAIL_TYPE, [execution.exec_arn], _detail(execution))
+
+
+def _detail(execution: Execution) -> dict[str, Any]:
+    """https://docs.aws.amazon.com/step-functions/latest/dg/eventbridge-integration.html."""
+    output = to_json_str(execution.output, separators=(",", ":")) if execution.status == "SUCCEEDED" else None
+    return {
+        "executionArn": execution.exec_arn,
+        "stateMachineArn": execution.state_machine.arn,
+        "name": execution.name,
+        "status": execution.status,
+        "startDate": _milliseconds(execution.start_date),
+        "stopDate": _milliseconds(execution.stop_date),
+        "input": execution.execution_input,
+        "output": output,
+        "inputDetails": {"included": True},
+        "outputDetails": {"included": True} if output is not None else None,
+        "error": execution.error,
+        "cause": execution.cause,
+    }
+
+
+def _milliseconds(time: datetime.datetime | None) -> int | None:
+    return None if time is None else round(time.timestamp() * 1000)
+
+
+def _stop_execution(self: StateMachine, execution_arn: str) -> Execution:
+    return _find(self, execution_arn)
+
+
+def _find(machine: StateMachine, execution_arn: str) -> Execution:
+    from moto.stepfunctions.exceptions import ExecutionDoesNotExist  # noqa: PLC0415
+
+    for execution in machine.executions:
+        if execution.execution_arn == execution_arn:
+            return execution
+    raise ExecutionDoesNotExist(f"Execution Does Not Exist: '{execution_arn}'")
+
+
+def _start_execution(self: StepFunctionResponse) -> ActionResult:
+    """moto has no name for an execution that comes without one."""
+    name = self._get_param("name") or str(uuid.uuid4())
+    backend: Any = self.stepfunction_backend
+    execution = backend.start_execution(self._get_param("stateMachineArn"), name, self._get_param("input", if_none="{}"))
+    return ActionResult({"executionArn": execution.execution_arn, "startDate": execution.start_date})
+
+
+def _stop_with_reason(self: StepFunctionResponse) -> ActionResult:
+    """moto drops the error and the cause."""
+    execution: Any = self.stepfunction_backend.stop_execution(self._get_param("executionArn"))
+    now = datetime.datetime.now(tz=datetime.UTC)
+    execution.stop(stop_date=now, error=self._get_param("error"), cause=self._get_param("cause"))
+    return ActionResult({"stopDate": execution.stop_date or now})
+
+
+def _describe_execution(self: StepFunctionResponse) -> ActionResult:
+    """moto leaves out the end of an execution that timed out."""
+    execution: Any = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
+    answer = {
+        "executionArn": execution.execution_arn,
+        "stateMachineArn": execution.state_machine_arn,
+        "name": execution.name,
+        "status": execution.status,
+        "startDate": execution.start_date,
+        "stopDate": execution.stop_date,
+        "input": execution.execution_input,
+        "inputDetails": {"included": True},
+        "error": execution.error,
+        "cause": execution.cause,
+    }
+    if execution.exec_status == ExecutionStatus.SUCCEEDED:
+        answer["output"] = to_json_str(execution.output, separators=(",", ":"))
+        answer["outputDetails"] = {"included": True}
+    return ActionResult({key: value for key, value in answer.items() if value is not None})
+
+
+def _history(self: StepFunctionResponse) -> ActionResult:
+    """moto answers with the whole history at once, whatever was asked."""
+    execution: Any = self.stepfunction_backend.describe_execution(self._get_param("executionArn"))
+    env = execution.exec_worker.env
+    events = list(env.event_manager._history_event_list) if env else []  # noqa: SLF001
+    if self._get_param("reverseOrder"):
+        events.reverse()
+    first, size = _page(self._get_param("nextToken")), self._get_int_param("maxResults") or MOST_EVENTS
+    page = events[first : first + min(size, MOST_EVENTS)]
+    if self._get_param("includeExecutionData") is False:
+        page = [_without_data(event) for event in page]
+    following = first + len(page)
+    more = {"nextToken": str(following)} if following < len(events) else {}
+    return ActionResult({"events": page, **more})
+
+
+def _page(token: str | None) -> int:
+    if token is not None and not token.isdecimal():
+        raise ValidationException("Invalid Token: 'Token is invalid'")
+    return int(token or 0)
+
+
+def _without_data(event: dict[str, Any]) -> dict[str, Any]:
+    hidden = {"input", "output", "parameters", "cause", "error"}
+    return {
+        key: {name: item for name, item in value.items() if name not in hidden} if isinstance(value, dict) else value
+        for key, value in event.items()
+    }
