@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 DEFINITION = Path(__file__).with_name("state_machine.asl.json")
 NODE_DEFINITION = Path(__file__).with_name("node.asl.json")
 NODE_VARIABLE = "NodeProcessor"
+INCLUDE = "Include"  # the inline and the distributed Map run the same states, written once
 VARIABLE = re.compile(r"\$\{(\w+)\}")
 
 
@@ -27,7 +28,12 @@ def definition(values: Mapping[str, object]) -> str:
 
 
 def substitute(value: object, values: Mapping[str, object]) -> object:
-    """The JSON value with every `${Name}` in its texts replaced."""
+    """The JSON value with every `${Name}` in its texts replaced, and what a key "Include" names put in its place."""
+    if isinstance(value, dict) and INCLUDE in value:
+        included = substitute(value[INCLUDE], values)
+        if not isinstance(included, dict):
+            raise TypeError(f"{value[INCLUDE]} is included, but is no JSON object")
+        return {**{key: substitute(item, values) for key, item in value.items() if key != INCLUDE}, **included}
     if isinstance(value, dict):
         return {key: substitute(item, values) for key, item in value.items()}
     if isinstance(value, list):

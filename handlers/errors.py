@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 class NodeError(Exception):
@@ -15,9 +18,11 @@ class NodeError(Exception):
     code: ClassVar[str] = "internal_error"
     status: ClassVar[int] = 500
 
-    def __init__(self, message: str, details: Sequence[str] = ()) -> None:
+    def __init__(self, message: str, details: Sequence[str] | Mapping[str, object] = ()) -> None:
         super().__init__(message)
         self.message = message
+        if isinstance(details, Mapping):
+            details = [f"{name}: {value}" for name, value in details.items()]
         self.details = list(details)
 
     def as_dict(self) -> dict[str, Any]:
@@ -54,7 +59,7 @@ class TooLarge(NodeError):
 
 
 class Retryable(NodeError):
-    """A cause that passes by itself: throttling, a service that is not there yet. The state machine retries it by name."""
+    """A cause that passes by itself, such as throttling: the state machine retries it by name."""
 
     code = "temporarily_unavailable"
     status = 503

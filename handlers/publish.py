@@ -43,7 +43,13 @@ def handler(event: Mapping[str, Any], context: object) -> Mapping[str, Any]:
         match event["action"]:
             case "plan":
                 nodes = _nodes(table, run_id, event.get("nodes"))
-                return write_publish_plan(documents, tree, run_id, nodes, _now())
+                table.enter(run_id, "PUBLISH")
+                plan = write_publish_plan(documents, tree, run_id, nodes, _now())
+                numbers = {
+                    "partNumbers": list(range(plan["parts"])),
+                    "multipartNumbers": list(range(plan["multipart"])),
+                }
+                return {**plan, **numbers}
             case "part":
                 return Publication(documents, tree, run_id, expiry(context)).part(event["part"])
             case "assemble":

@@ -7,13 +7,15 @@ The state machine reads and writes node items itself; this module holds everythi
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from handlers.aws import client
 from handlers.errors import Conflict, NotFound
 from handlers.settings import settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
 
 Item = dict[str, Any]
 ENDED = frozenset({"SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT"})
@@ -25,8 +27,8 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def to_attribute(value: Any) -> dict[str, Any]:
-    """DynamoDB's form of a plain value; sets of strings become SS, floats are not taken (money and ratios are strings)."""
+def to_attribute(value: Any) -> dict[str, Any]:  # noqa: PLR0911 - a table of types
+    """DynamoDB's form of a plain value; sets of strings become SS, floats are not taken."""
     match value:
         case bool():
             return {"BOOL": value}
@@ -120,11 +122,15 @@ class RunTable:
         """Give a run its final status, once: a second call leaves the first one's. Returns the item."""
         values = {**values, "status": status, "endedAt": now(), "phase": "DONE"}
         try:
-            return self._update(f"RUN#{run_id}", "RUN", values, what=f"run {run_id}", condition="attribute_not_exists(endedAt)")
+            return self._update(
+                f"RUN#{run_id}", "RUN", values, what=f"run {run_id}", condition="attribute_not_exists(endedAt)"
+            )
         except Conflict:
             return self.run(run_id)
 
-    def runs(self, *, limit: int, status: str | None = None, start: Item | None = None) -> tuple[list[Item], Item | None]:
+    def runs(
+        self, *, limit: int, status: str | None = None, start: Item | None = None
+    ) -> tuple[list[Item], Item | None]:
         """A page of runs, newest first, and the key from which the next page goes on (None after the last)."""
         query: dict[str, Any] = {
             "TableName": self.name,

@@ -156,7 +156,7 @@ def _listing(s3: S3Client, source: Source, limit: int, page: ListObjectsV2Output
         raise bad_input("InputPrefixEmpty", f"input {source.uri}: there is no object under this prefix", uri=source.uri)
 
 
-def _listed(source: Source, entry: Any) -> InputFile:  # noqa: ANN401 (an item of the page, by S3's names)
+def _listed(source: Source, entry: Any) -> InputFile:
     key = entry["Key"]
     if entry.get("StorageClass") in ARCHIVED and "RestoreExpiryDate" not in entry.get("RestoreStatus", {}):
         raise _archived(f"s3://{source.bucket}/{key}", entry["StorageClass"])

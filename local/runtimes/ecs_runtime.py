@@ -168,8 +168,16 @@ class EcsRuntime:
         finally:
             os.close(write)
 
-    def _defer(self, work: Callable[..., None], *arguments: object) -> None:
-        self._pool.submit(work, *arguments)
+    def _defer(self, work: Callable[..., None], task: LocalTask, *arguments: object) -> None:
+        """Work for the pool, since the launcher's thread must not wait."""
+
+        def guarded() -> None:
+            try:
+                work(task, *arguments)
+            except Exception as error:  # noqa: BLE001 - whatever it is, the task must not hang
+                self._fail(task, f"InternalError: {type(error).__name__}: {error}")
+
+        self._pool.submit(guarded)
 
     def _started(self, task: LocalTask, _pid: int) -> None:
         with task.lock:

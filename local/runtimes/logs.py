@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import selectors
 import threading
@@ -24,6 +25,8 @@ MESSAGE_BYTES = 262_144 - EVENT_OVERHEAD_BYTES
 FLUSH_SECONDS = 0.2
 READ_BYTES = 65_536
 
+_LOGGER = logging.getLogger(__name__)
+
 
 class LogTarget:
     """One CloudWatch log stream; made at once, so that a missing group is known before a process starts."""
@@ -39,8 +42,13 @@ class LogTarget:
 
     def put(self, events: list[dict[str, Any]]) -> None:
         """Send one batch; events of a group deleted meanwhile are lost, as they are in AWS."""
-        with contextlib.suppress(ResourceNotFoundException):
+        try:
             self._backend.put_log_events(self.group, self.stream, events)
+        except ResourceNotFoundException:
+            pass
+        except Exception:
+            # A subscription's function may fail in there, whose log this is not; and all others wait on this thread.
+            _LOGGER.exception("%s, stream %s: %d log events are lost", self.group, self.stream, len(events))
 
 
 class LogStream:

@@ -16,6 +16,12 @@ from moto.stepfunctions.parser.asl.component.common.retry.retrier_outcome import
 from moto.stepfunctions.parser.asl.component.common.timeouts.timeout import EvalTimeoutError
 from moto.stepfunctions.parser.asl.component.program.program import Program
 from moto.stepfunctions.parser.asl.component.state.exec.execute_state import ExecutionState
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import (
+    StateTaskServiceAwsSdk,
+)
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_dynamodb import (
+    StateTaskServiceDynamoDB,
+)
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.state_task import StateTask
 from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
 from moto.stepfunctions.parser.asl.eval.environment import Environment
@@ -107,9 +113,12 @@ def _evaluate_with_timeout(self: ExecutionState, env: Environment) -> None:
     frame.states.reset(input_value=env.states.get_input())
     frame.stack = copy_json(env.stack)
     attempt = _Attempt(self, frame)
-    with watched(env, attempt.done):
-        threading.Thread(target=attempt.run, daemon=True).start()
-        attempt.done.wait(min(seconds, threading.TIMEOUT_MAX))
+    if _is_brief(self):
+        attempt.run()  # a thread would cost as much as the call
+    else:
+        with watched(env, attempt.done):
+            threading.Thread(target=attempt.run, daemon=True).start()
+            attempt.done.wait(min(seconds, threading.TIMEOUT_MAX))
     in_time = attempt.finished
     frame.set_ended()
     env.close_frame(frame)
@@ -124,6 +133,12 @@ def _evaluate_with_timeout(self: ExecutionState, env: Environment) -> None:
         raise attempt.error
     env.stack.append(frame.stack.pop())
     _shape_output(self, env)
+
+
+def _is_brief(state: ExecutionState) -> bool:
+    """Whether the state is one call of an API that answers at once."""
+    brief = isinstance(state, (StateTaskServiceDynamoDB, StateTaskServiceAwsSdk))
+    return brief and state.resource.condition is None
 
 
 def _shape_output(self: ExecutionState, env: Environment) -> None:
