@@ -24,7 +24,7 @@ from moto.core.config import default_user_config
 from moto.core.model_instances import reset_model_data
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from local import serialised
+from local import bucket_policies, serialised
 from local.loopback import serve
 from local.patching import Patches
 from local.transport import InProcessTransport
@@ -137,6 +137,7 @@ def _configure(stack: ExitStack) -> None:
     # moto lists a class's methods anew at each request.
     names = functools.cache(moto.core.responses.method_names_from_class)
     patches.replace(moto.core.responses, "method_names_from_class", names)
+    bucket_policies.install(patches)
     serialised.install(patches)
     _reset()
     stack.callback(_reset)

@@ -101,7 +101,7 @@ def _run_task(runtime: EcsRuntime, response: EC2ContainerServiceResponse) -> Act
     return ActionResult({"tasks": descriptions, "failures": []})
 
 
-def _get(response: EC2ContainerServiceResponse, name: str) -> Any:  # noqa: ANN401 - whatever the request holds
+def _get(response: EC2ContainerServiceResponse, name: str) -> Any:
     """A parameter of the request, None where it is not given."""
     return response._get_param(name)  # noqa: SLF001 - moto has no public way
 

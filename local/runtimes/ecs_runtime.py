@@ -69,6 +69,8 @@ class EcsRuntime:
         self._limits = MemoryLimits()
         # What a task's start and end need is mostly waiting for moto's locks; few threads do for many tasks.
         self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="ecs")
+        # In order, and apart from what starts and ends tasks, whatever the receiver does.
+        self._events = ThreadPoolExecutor(1, thread_name_prefix="ecs-events")
         ecs_api.install(self, self._hooks)
 
     def stop(self) -> None:
@@ -79,6 +81,7 @@ class EcsRuntime:
         for task in list(self._tasks.values()):
             task.stopped.wait(STOP_TIMEOUT_SECONDS)
         self._pool.shutdown()
+        self._events.shutdown()
         self._pump.close()
         self._limits.close()
 
@@ -244,4 +247,4 @@ class EcsRuntime:
 
     def _announce(self, task: LocalTask) -> None:
         if self._on_event is not None:
-            self._on_event(ecs_api.event(task))
+            self._events.submit(self._on_event, ecs_api.event(task))

@@ -1,7 +1,7 @@
 """The Lambda operations of moto that the runtime takes over, and the settings that moto does not keep.
 
 moto drops a function's file systems and logging configuration, keeps the first event invoke configuration whatever is
-put later, and gives an image function a checksum of its name.
+put later, overlooks the qualifier of an invocation, and gives an image function a checksum of its name.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from unittest.mock import patch
 
 from moto.awslambda.exceptions import LambdaClientError
 from moto.awslambda.models import LambdaBackend, LambdaFunction
+from moto.awslambda.responses import LambdaResponse
 from moto.awslambda_simple.models import LambdaSimpleBackend
 
 from local.runtimes.lambda_function import FunctionError
@@ -47,6 +48,7 @@ def install(runtime: LambdaRuntime, hooks: ExitStack) -> None:
 
     for backend in (LambdaBackend, LambdaSimpleBackend):
         replace(backend, "invoke", lambda _: _backend_invoke(runtime))
+    replace(LambdaResponse, "invoke", _reading_qualifier)
     replace(LambdaFunction, "invoke", lambda _: _function_invoke(runtime))
     replace(LambdaFunction, "__init__", _keeping_settings)
     replace(LambdaFunction, "get_configuration", _showing_settings)
@@ -54,6 +56,17 @@ def install(runtime: LambdaRuntime, hooks: ExitStack) -> None:
     replace(LambdaFunction, "update_function_code", lambda original: _updating(runtime, original))
     replace(LambdaBackend, "put_function_event_invoke_config", _replacing_event_config)
     replace(LambdaBackend, "delete_function", lambda original: _deleting(runtime, original))
+
+
+def _reading_qualifier(original: Callable[..., Any]) -> Callable[..., Any]:
+    """moto asks for `qualifier`, where the request says `Qualifier`, and so runs $LATEST whatever was asked."""
+
+    def invoke(self: LambdaResponse) -> Any:
+        if "Qualifier" in self.querystring:
+            self.querystring["qualifier"] = self.querystring["Qualifier"]
+        return original(self)
+
+    return invoke
 
 
 def _backend_invoke(runtime: LambdaRuntime) -> Callable[..., bytes]:
@@ -122,7 +135,7 @@ def _client_error(error: FunctionError) -> LambdaClientError:
 
 
 def _keeping_settings(original: Callable[..., None]) -> Callable[..., None]:
-    def __init__(self: LambdaFunction, account_id: str, spec: dict[str, Any], *rest: Any, **more: Any) -> None:  # noqa: ANN401, N807
+    def __init__(self: LambdaFunction, account_id: str, spec: dict[str, Any], *rest: Any, **more: Any) -> None:  # noqa: N807
         original(self, account_id, spec, *rest, **more)
         settings(self).update({name: spec[name] for name in SETTINGS if spec.get(name)})
         if match := _IMAGE_DIGEST.search(self.code.get("ImageUri", "")):
@@ -132,7 +145,7 @@ def _keeping_settings(original: Callable[..., None]) -> Callable[..., None]:
 
 
 def _showing_settings(original: Callable[..., dict[str, Any]]) -> Callable[..., dict[str, Any]]:
-    def get_configuration(self: LambdaFunction, *arguments: Any, **more: Any) -> dict[str, Any]:  # noqa: ANN401
+    def get_configuration(self: LambdaFunction, *arguments: Any, **more: Any) -> dict[str, Any]:
         return original(self, *arguments, **more) | settings(self)
 
     return get_configuration

@@ -23,7 +23,7 @@ def translate(payload: bytes, mounts: Sequence[Mount], *, to_host: bool) -> byte
     return json.dumps(_replace(value, pairs)).encode()
 
 
-def _replace(value: Any, pairs: list[tuple[str, str]]) -> Any:  # noqa: ANN401 - any JSON
+def _replace(value: Any, pairs: list[tuple[str, str]]) -> Any:
     if isinstance(value, dict):
         return {key: _replace(item, pairs) for key, item in value.items()}
     if isinstance(value, list):

@@ -227,7 +227,7 @@ class LambdaRuntime:
             return InvocationResult(200, error_payload(error.code, str(error)), "Unhandled", b"", "$LATEST", request_id)
 
     @contextlib.contextmanager
-    def _reservation(self, function: LambdaFunction, *, wait: bool) -> Any:  # noqa: ANN401 - a context manager
+    def _reservation(self, function: LambdaFunction, *, wait: bool) -> Any:
         """Hold one of the function's reserved executions, where it has a limit."""
         limit = function.reserved_concurrency
         if limit is None:

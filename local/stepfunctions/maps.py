@@ -34,6 +34,7 @@ from moto.stepfunctions.parser.asl.eval.program_state import ProgramError, Progr
 from moto.stepfunctions.parser.asl.eval.states import ExecutionData, ItemData, MapData
 
 from local.stepfunctions.copying import copy_json
+from local.stepfunctions.waiting import has_only_brief_states
 
 if TYPE_CHECKING:
     from moto.stepfunctions.parser.asl.eval.environment import Environment
@@ -76,8 +77,12 @@ def _iterate(  # noqa: PLR0913 - what both kinds of map have in common
     component: Any, env: Environment, given: Any, items: list[Any], asked: int, most: int
 ) -> None:
     pool = JobPool(job_program=component._get_iteration_program(), job_inputs=items)  # noqa: SLF001
-    for _ in range(min(len(items), asked or most, most)):
-        component._launch_worker(env=env, eval_input=given, job_pool=pool)  # noqa: SLF001
+    if most == INLINE_CONCURRENCY and has_only_brief_states(component):
+        # Nothing waits in it, so that threads would only get in each other's way.
+        component._create_worker(env=env, eval_input=given, job_pool=pool).eval()  # noqa: SLF001
+    else:
+        for _ in range(min(len(items), asked or most, most)):
+            component._launch_worker(env=env, eval_input=given, job_pool=pool)  # noqa: SLF001
     pool.await_jobs()
     if error := pool.get_worker_exception():
         raise error

@@ -15,7 +15,13 @@ from moto.stepfunctions.parser.asl.component.common.retry.retrier_decl import Re
 from moto.stepfunctions.parser.asl.component.common.retry.retrier_outcome import RetrierOutcome
 from moto.stepfunctions.parser.asl.component.common.timeouts.timeout import EvalTimeoutError
 from moto.stepfunctions.parser.asl.component.program.program import Program
+from moto.stepfunctions.parser.asl.component.state.choice.state_choice import StateChoice
 from moto.stepfunctions.parser.asl.component.state.exec.execute_state import ExecutionState
+from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.distributed_iteration_component import (
+    DistributedIterationComponent,
+)
+from moto.stepfunctions.parser.asl.component.state.exec.state_map.state_map import StateMap
+from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.resource import ResourceCondition
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_aws_sdk import (
     StateTaskServiceAwsSdk,
 )
@@ -23,6 +29,9 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
     StateTaskServiceDynamoDB,
 )
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.state_task import StateTask
+from moto.stepfunctions.parser.asl.component.state.fail.state_fail import StateFail
+from moto.stepfunctions.parser.asl.component.state.state_pass.state_pass import StatePass
+from moto.stepfunctions.parser.asl.component.state.state_succeed.state_succeed import StateSucceed
 from moto.stepfunctions.parser.asl.component.state.wait.wait_function.wait_function import WaitFunction
 from moto.stepfunctions.parser.asl.eval.environment import Environment
 
@@ -31,16 +40,21 @@ from local.stepfunctions.copying import copy_json
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration.iteration_component import (
+        IterationComponent,
+    )
+    from moto.stepfunctions.parser.asl.component.state.state import CommonStateField
+
     from local.patching import Patches
 
 ENDINGS = ("set_ended", "set_error", "set_timed_out", "set_stop")
-WATCHERS, CANCELLATIONS = "_watchers", "_cancellations"
+WATCHERS, CANCELLATIONS, BRIEF = "_watchers", "_cancellations", "_brief"
 
 
 @contextmanager
-def watched(env: Environment, event: threading.Event) -> Iterator[None]:
+def watched(env: Environment, event: threading.Event | _Attempt) -> Iterator[None]:
     """Set `event` as soon as `env` stops running."""
-    watchers: set[threading.Event] = env.__dict__.setdefault(WATCHERS, set())
+    watchers: set[threading.Event | _Attempt] = env.__dict__.setdefault(WATCHERS, set())
     watchers.add(event)
     if not env.is_running():
         event.set()
@@ -51,8 +65,10 @@ def watched(env: Environment, event: threading.Event) -> Iterator[None]:
 
 
 def on_cancel(env: Environment, action: Callable[[], None]) -> None:
-    """Have `action` called when the attempt that `env` is the frame of is given up: aborted or timed out."""
+    """Have `action` called, once or more, when the attempt that `env` is the frame of is given up."""
     env.__dict__.setdefault(CANCELLATIONS, []).append(action)
+    if not env.is_running():
+        action()
 
 
 def pause(env: Environment, seconds: float) -> None:
@@ -84,7 +100,7 @@ def _announcing(original: Callable[..., None]) -> Callable[..., None]:
 
 
 class _Attempt:
-    """One evaluation of a state in a thread, so that it can be given up."""
+    """One evaluation of a state, which can be given up."""
 
     def __init__(self, state: ExecutionState, frame: Environment) -> None:
         self._state, self._frame = state, frame
@@ -100,8 +116,9 @@ class _Attempt:
         self.finished = True
         self.done.set()
 
-    def give_up(self) -> None:
-        for action in self._frame.__dict__.get(CANCELLATIONS, ()):
+    def set(self) -> None:
+        """Give up: it is what watches over an environment that calls."""
+        for action in tuple(self._frame.__dict__.get(CANCELLATIONS, ())):
             action()
 
 
@@ -113,8 +130,9 @@ def _evaluate_with_timeout(self: ExecutionState, env: Environment) -> None:
     frame.states.reset(input_value=env.states.get_input())
     frame.stack = copy_json(env.stack)
     attempt = _Attempt(self, frame)
-    if _is_brief(self):
-        attempt.run()  # a thread would cost as much as the call
+    if is_brief(self) or _waits_for_token(self):
+        with watched(env, attempt):
+            attempt.run()  # a thread would cost more than the call
     else:
         with watched(env, attempt.done):
             threading.Thread(target=attempt.run, daemon=True).start()
@@ -123,7 +141,7 @@ def _evaluate_with_timeout(self: ExecutionState, env: Environment) -> None:
     frame.set_ended()
     env.close_frame(frame)
     if not in_time:
-        attempt.give_up()
+        attempt.set()
     if not env.is_running():
         _note_abort(self, env)
         return
@@ -135,10 +153,29 @@ def _evaluate_with_timeout(self: ExecutionState, env: Environment) -> None:
     _shape_output(self, env)
 
 
-def _is_brief(state: ExecutionState) -> bool:
-    """Whether the state is one call of an API that answers at once."""
-    brief = isinstance(state, (StateTaskServiceDynamoDB, StateTaskServiceAwsSdk))
-    return brief and state.resource.condition is None
+def is_brief(state: CommonStateField) -> bool:
+    """Whether the state ends at once: no more than a call of an API, or an inline map over such states."""
+    if isinstance(state, StateMap):
+        component = state.iteration_component
+        return not isinstance(component, DistributedIterationComponent) and has_only_brief_states(component)
+    if isinstance(state, (StateTaskServiceDynamoDB, StateTaskServiceAwsSdk)):
+        return state.resource.condition is None
+    return isinstance(state, (StateChoice, StateFail, StatePass, StateSucceed))
+
+
+def has_only_brief_states(component: IterationComponent) -> bool:
+    """Whether each iteration of a map ends at once."""
+    known: bool | None = component.__dict__.get(BRIEF)
+    if known is None:
+        known = all(is_brief(state) for state in component._states.states.values())  # noqa: SLF001
+        component.__dict__[BRIEF] = known
+    return known
+
+
+def _waits_for_token(state: ExecutionState) -> bool:
+    """Whether the state calls an API that answers at once, and then waits for its token, which has its own time limit."""
+    sdk = isinstance(state, StateTaskServiceAwsSdk) and state.resource.api_name != "lambda"
+    return sdk and state.resource.condition == ResourceCondition.WaitForTaskToken and state.heartbeat is None
 
 
 def _shape_output(self: ExecutionState, env: Environment) -> None:

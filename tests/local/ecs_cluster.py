@@ -8,10 +8,9 @@ import threading
 import uuid
 
 import pytest
-from embedded_account import REPOSITORY, TIMEOUT, EmbeddedAccount
+from embedded_account import REPOSITORY, TIMEOUT
 
-from local.runtimes import EcsRuntime, isolation
-from local.runtimes.logs import LogTarget
+from local.runtimes import isolation
 
 DOCKERFILE = """FROM python:3.12-slim
 WORKDIR /app
@@ -43,6 +42,32 @@ elif do == "orphan":
 elif do == "fill":
     print(len(bytearray(int(words[0]))))
 """
+
+
+class Events:
+    """The EventBridge events of a runtime."""
+
+    def __init__(self):
+        self.all = []
+        self._arrived = threading.Condition()
+
+    def add(self, event):
+        """Take one, as the runtime sends it."""
+        with self._arrived:
+            self.all.append(event)
+            self._arrived.notify_all()
+
+    def until_stopped(self, task):
+        """All of a task, once the last has come."""
+
+        def of_task():
+            return [event for event in self.all if event["resources"] == [task["taskArn"]]]
+
+        with self._arrived:
+            assert self._arrived.wait_for(
+                lambda: any(event["detail"]["lastStatus"] == "STOPPED" for event in of_task()), TIMEOUT
+            )
+            return of_task()
 
 
 class Cluster:
@@ -131,46 +156,6 @@ class Cluster:
         task = self.run(definition, "eval", expression, **request)
         assert task["containers"][0].get("exitCode") == 0, (self.log(task), task.get("stoppedReason"))
         return json.loads(self.log(task)[-1])
-
-
-@pytest.fixture(scope="module")
-def account(tmp_path_factory):
-    made = EmbeddedAccount(tmp_path_factory.mktemp("ecs"))
-    yield made
-    made.close()
-
-
-@pytest.fixture(scope="module")
-def events():
-    return []
-
-
-@pytest.fixture(scope="module")
-def cluster(account, events):
-    runtime = EcsRuntime(account.emulator.endpoint_url, account.file_systems, account.images, on_event=events.append)
-    runtime.install()
-    yield Cluster(account, runtime)
-    runtime.stop()
-
-
-@pytest.fixture(scope="module")
-def plain(cluster):
-    return cluster.register()
-
-
-@pytest.fixture
-def printed(monkeypatch):
-    """Set when something with the word `waiting` reaches CloudWatch."""
-    seen = threading.Event()
-    put = LogTarget.put
-
-    def noticing(self, batch):
-        put(self, batch)
-        if any("waiting" in event["message"] for event in batch):
-            seen.set()
-
-    monkeypatch.setattr(LogTarget, "put", noticing)
-    return seen
 
 
 needs_namespaces = pytest.mark.skipif(

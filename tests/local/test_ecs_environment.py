@@ -13,7 +13,7 @@ from embedded_account import TIMEOUT, everything
 from local.runtimes import EcsRuntime
 from local.sandbox.processes import Launcher
 
-pytest_plugins = ["ecs_cluster"]
+pytest_plugins = ["ecs_fixtures"]
 
 
 def test_environment_is_what_ecs_gives_and_nothing_of_ours(cluster, monkeypatch):
@@ -77,7 +77,7 @@ def test_values_are_shown_nowhere(cluster, secret, events):
     assert cluster.log(task) == ["10"]
     shown = [
         task,
-        events,
+        events.until_stopped(task),
         cluster.ecs.describe_task_definition(taskDefinition=definition),
         cluster.log(task),
     ]

@@ -11,7 +11,7 @@ from embedded_account import TIMEOUT
 from local.runtimes import EcsRuntime
 from local.sandbox.memory import MemoryLimits
 
-pytest_plugins = ["ecs_cluster"]
+pytest_plugins = ["ecs_fixtures"]
 
 
 def test_a_task_runs_through_its_states_with_times_in_order(cluster, plain):
@@ -48,7 +48,7 @@ def test_exit_codes_are_the_process_s_own(cluster, plain, command, code):
 
 def test_events_tell_every_change_of_state(cluster, plain, events):
     task = cluster.run(plain, "exit", "0")
-    told = [event for event in events if event["resources"] == [task["taskArn"]]]
+    told = events.until_stopped(task)
     assert [event["detail"]["lastStatus"] for event in told] == ["PROVISIONING", "PENDING", "RUNNING", "STOPPED"]
     assert {(event["source"], event["detail-type"]) for event in told} == {("aws.ecs", "ECS Task State Change")}
     assert told[-1]["detail"]["containers"][0]["exitCode"] == 0
