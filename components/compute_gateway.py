@@ -108,6 +108,7 @@ def gateway_statements(context: NodeContext, storage: Storage) -> tuple[Statemen
         grants.executions(names, "DescribeExecution", "StopExecution"),
         *_secrets(names),
         grants.objects("ReadResults", names, names.results_bucket, ("runs/", "uploads/"), "GetObject"),
+        grants.objects("KeepRequests", names, names.results_bucket, ("runs/*/request.json",), "PutObject"),
         grants.objects("TakeUploads", names, names.results_bucket, ("uploads/",), "PutObject"),
         grants.list_bucket("ListResults", names, names.results_bucket),
         grants.objects("ReadArchive", names, names.log_bucket, ("workflows/",), "GetObject"),

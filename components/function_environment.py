@@ -40,6 +40,7 @@ def function_environment(context: NodeContext, storage: Storage) -> Mapping[str,
         "EXECUTION_ROLE_ARN": names.role_arn("execution"),
         "TASK_CPU_ARCHITECTURE": config.architecture.upper(),
         "START_DEADLINE_SECONDS": str(START_DEADLINE_SECONDS),
+        "FINALIZE_FUNCTION": names.function("finalize"),
         "PLATFORM_API_HOST": config.platform.host or "",
         "PLATFORM_API_HOST2": config.platform.host2 or "",
     }

@@ -76,7 +76,7 @@ def component_lines(run: Item, component: str) -> Iterator[Event]:
     """The lines of an orchestration component that speak of the run."""
     group = f"{settings().log_group_prefix}/functions/{component}"
     for event in _filtered(group, f'"{run["runId"]}"', _milliseconds(run["createdAt"])):
-        yield _line(event, event["logStreamName"], component=component)
+        yield line(event, event["logStreamName"], component=component)
 
 
 def attempts(node: Item) -> dict[int, dict[str, Any]]:
@@ -89,7 +89,7 @@ def node_lines(run: Item, node: Item) -> Iterator[Event]:
     """The lines of a node, attempt by attempt."""
     for number, attempt in attempts(node).items():
         for event, stream in attempt_events(run, node, attempt):
-            yield _line(event, stream, node=node["nodeId"], attempt=number)
+            yield line(event, stream, node=node["nodeId"], attempt=number)
 
 
 def attempt_events(run: Item, node: Item, attempt: Mapping[str, Any]) -> Iterator[tuple[Event, str]]:
@@ -144,7 +144,8 @@ def _filtered(group: str, pattern: str, since: int) -> Iterator[Event]:
         return
 
 
-def _line(event: Event, stream: str, **where: Any) -> Event:
+def line(event: Event, stream: str, **where: Any) -> Event:
+    """An event as it is archived and answered: time, stream, node or component, message."""
     moment = datetime.fromtimestamp(event["timestamp"] / 1000, UTC)
     time = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
     return {"time": time, "stream": stream, **where, "message": event["message"]}

@@ -11,6 +11,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from handlers.errors import BadRequest
+from handlers.logs import logger
 from handlers.settings import Settings
 from handlers.transfer.client import bulk_client
 from handlers.transfer.fetch import Download
@@ -31,8 +32,11 @@ def handler(event: Mapping[str, Any], context: object) -> dict[str, int]:
     download = Download(documents, directory, run_id, expiry(context))
     match event["action"]:
         case "part":
-            return download.part(event["part"])
+            done = download.part(event["part"])
         case "assemble":
-            return download.assemble(event["large"])
+            done = download.assemble(event["large"])
         case action:
             raise BadRequest(f"unknown action {action!r}; download knows 'part' and 'assemble'")
+    step = {key: event[key] for key in ("action", "part", "large") if key in event}
+    logger("download", run_id).info("inputs moved", extra={**step, **done})
+    return done

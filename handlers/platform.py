@@ -29,6 +29,9 @@ def resolve(run: Item) -> dict[str, Any]:
     Raises BadRequest where the platform does not know the run, Retryable where it does not answer.
     """
     request: dict[str, Any] = json.loads(run["request"])
+    if "object" in request:
+        body = client("s3").get_object(Bucket=settings().results_bucket, Key=request["object"])["Body"]
+        request = json.loads(body.read())
     if not request.get("platform"):
         return request
     return {

@@ -12,16 +12,16 @@ from __future__ import annotations
 
 import os
 import re
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from handlers.errors import BadRequest
-from handlers.records import RunTable
+from handlers.logs import RunLogger, logger
+from handlers.records import RunTable, now
 from handlers.settings import Settings
 from handlers.transfer.client import bulk_client
 from handlers.transfer.installments import expiry
 from handlers.transfer.landing import run_directory
-from handlers.transfer.manifest import write_manifest, write_publish_plan
+from handlers.transfer.manifest import PublishPlan, write_manifest, write_publish_plan
 from handlers.transfer.send import Publication
 from handlers.transfer.store import Documents
 from handlers.transfer.tree import RunTree
@@ -36,26 +36,36 @@ def handler(event: Mapping[str, Any], context: object) -> Mapping[str, Any]:
     """Carry out one step of a run's publication."""
     settings = Settings.from_env(os.environ)
     run_id, table = event["runId"], RunTable(settings.run_table)
+    log = logger("publish", run_id)
     documents = Documents(bulk_client(), settings.results_bucket, run_id, "publish")
     if event["action"] == "manifest":
-        return {"key": write_manifest(documents, run_id, table.run(run_id)["workflowInstanceId"])}
+        key = write_manifest(documents, run_id, table.run(run_id)["workflowInstanceId"])
+        log.info("manifest written", extra={"key": key})
+        return {"key": key}
     with RunTree(run_directory(settings.mount_path, event["runDir"]), settings.mount_path) as tree:
+        if event["action"] == "plan":
+            nodes = _nodes(table, run_id, event.get("nodes"))
+            table.enter(run_id, "PUBLISH")
+            return _planned(log, write_publish_plan(documents, tree, run_id, nodes, now()))
+        publication = Publication(documents, tree, run_id, expiry(context))
         match event["action"]:
-            case "plan":
-                nodes = _nodes(table, run_id, event.get("nodes"))
-                table.enter(run_id, "PUBLISH")
-                plan = write_publish_plan(documents, tree, run_id, nodes, _now())
-                numbers = {
-                    "partNumbers": list(range(plan["parts"])),
-                    "multipartNumbers": list(range(plan["multipart"])),
-                }
-                return {**plan, **numbers}
             case "part":
-                return Publication(documents, tree, run_id, expiry(context)).part(event["part"])
+                done = publication.part(event["part"])
             case "assemble":
-                return Publication(documents, tree, run_id, expiry(context)).assemble(event["large"])
+                done = publication.assemble(event["large"])
             case action:
                 raise BadRequest(f"unknown action {action!r}; publish knows 'plan', 'part', 'assemble' and 'manifest'")
+    step = {key: event[key] for key in ("action", "part", "large") if key in event}
+    log.info("outputs moved", extra={**step, **done})
+    return done
+
+
+def _planned(log: RunLogger, plan: PublishPlan) -> dict[str, Any]:
+    """Log a plan, and answer it with the items of the Maps that carry it out."""
+    for warning in plan["warnings"]:
+        log.warning(warning)
+    log.info("publication planned", extra={key: value for key, value in plan.items() if key != "warnings"})
+    return {**plan, "partNumbers": list(range(plan["parts"])), "multipartNumbers": list(range(plan["multipart"]))}
 
 
 def _nodes(table: RunTable, run_id: str, given: Iterable[str] | None) -> list[str]:
@@ -65,7 +75,3 @@ def _nodes(table: RunTable, run_id: str, given: Iterable[str] | None) -> list[st
     if bad := [node for node in nodes if not NODE_ID.fullmatch(node) or ".." in node]:
         raise BadRequest(f"{bad[0]!r} is not a node id")
     return nodes
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

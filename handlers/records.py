@@ -223,6 +223,23 @@ class RunTable:
         definitions = (json.loads(item["definition"]["S"]) for page in pages for item in page["Items"])
         return {definition["name"]: definition for definition in definitions}
 
+    # Layers
+
+    def layers(self) -> list[Item]:
+        """Name, size in bytes and number of files of each persistent layer."""
+        query = {
+            "TableName": self.name,
+            "KeyConditionExpression": "pk = :pk AND begins_with(sk, :prefix)",
+            "ExpressionAttributeValues": {":pk": {"S": "NODE"}, ":prefix": {"S": "LAYER#"}},
+        }
+        pages = self.dynamodb.get_paginator("query").paginate(**query)
+        items = (plain(item) for page in pages for item in page["Items"])
+        return [{key: item[key] for key in ("name", "sizeBytes", "fileCount")} for item in items]
+
+    def remove_layer(self, name: str) -> None:
+        """Forget a layer."""
+        self.dynamodb.delete_item(TableName=self.name, Key=_key("NODE", f"LAYER#{name}"))
+
     def _update(self, pk: str, sk: str, values: Mapping[str, Any], *, what: str, condition: str = "") -> Item:
         names = {f"#n{i}": name for i, name in enumerate(values)}
         exists = "attribute_exists(pk)"

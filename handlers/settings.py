@@ -39,8 +39,6 @@ class Settings:
     execution_role_arn: str = ""
     task_cpu_architecture: str = "X86_64"
     layers_access_point_id: str = ""
-    scope_function: str = ""
-    revoke_function: str = ""
     finalize_function: str = ""
 
     def __getattribute__(self, name: str) -> str:

@@ -316,11 +316,8 @@ def check_overrides(node_id: str, environment: Sequence[Mapping[str, str]]) -> N
         raise BadRequest(
             "parameters exceed the override limit",
             [
-                (
-                    f"{node_id}: its environment takes {size:,} characters as overrides, {MAX_OVERRIDES:,} are allowed; "
-                    f"the largest is {largest['Name']} with {len(largest['Value']):,}: "
-                    "hand large values over as an input file"
-                )
+                f"{node_id}: its environment takes {size:,} characters as overrides, {MAX_OVERRIDES:,} are allowed",
+                f"the largest is {largest['Name']} with {len(largest['Value']):,}: hand it over as an input file",
             ],
         )
 

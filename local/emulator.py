@@ -1,7 +1,7 @@
-"""One AWS account in this process: moto's backends, in-process clients on them, and an HTTP endpoint for everybody else.
+"""One AWS account in this process: moto's backends, in-process clients on them, and an HTTP endpoint for the rest.
 
-Clients of this process reach moto without a socket; functions, tasks and tools outside come in by HTTP. Both meet the same
-backends. Nothing in this process is patched for other users of boto3: only clients made here are answered here.
+Clients of this process reach moto without a socket; functions, tasks and tools outside come in by HTTP. Both meet the
+same backends. Nothing in this process is patched for other users of boto3: only clients made here are answered here.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from unittest.mock import patch
 
 import boto3
 import botocore.session
-import moto.core.responses
 from botocore.config import Config
-from moto.core import DEFAULT_ACCOUNT_ID
+from moto.core import responses, utils
 from moto.core.base_backend import BackendDict
 from moto.core.config import default_user_config
 from moto.core.model_instances import reset_model_data
+from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
 from local import bucket_policies, serialised
@@ -30,6 +30,9 @@ from local.patching import Patches
 from local.transport import InProcessTransport
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from contextlib import AbstractContextManager
+
     from botocore.client import BaseClient
 
 ACCOUNT, REGION = DEFAULT_ACCOUNT_ID, "us-east-1"
@@ -61,8 +64,9 @@ class Emulator:
 
     _running = threading.Lock()
 
-    def __init__(self, stack: ExitStack, region: str) -> None:
+    def __init__(self, stack: ExitStack, region: str, locks: Mapping[str, AbstractContextManager[Any]]) -> None:
         self._stack, self.account, self.region = stack, ACCOUNT, region
+        self.locks = locks  # that serialise moto's services, by name
         # One for all clients, as each loads 8 MB of endpoints; it reads nothing of the operator's own AWS settings.
         self._session = boto3.Session(botocore_session=botocore.session.Session(SESSION_VARIABLES))
         self._clients: dict[tuple[str, str], BaseClient] = {}
@@ -82,8 +86,7 @@ class Emulator:
         stack = ExitStack()
         stack.callback(cls._running.release)
         try:
-            _configure(stack)
-            emulator = cls(stack, region)
+            emulator = cls(stack, region, _configure(stack))
             application = DomainDispatcherApplication(create_backend_app)
             emulator.endpoint_url = serve(stack, application, port, "embedded-aws")
             emulator.credentials = emulator._operator()
@@ -117,7 +120,9 @@ class Emulator:
             region_name=region,
             aws_access_key_id=keys.access_key_id,
             aws_secret_access_key=keys.secret_access_key,
-            config=Config(s3={"addressing_style": "path"}, ignore_configured_endpoint_urls=True),
+            config=Config(  # type: ignore[call-arg]  # newer than the stubs
+                s3={"addressing_style": "path"}, ignore_configured_endpoint_urls=True
+            ),
         )
         self._transport.attach(client)
         return client
@@ -130,17 +135,17 @@ class Emulator:
         return Credentials(made["AccessKeyId"], made["SecretAccessKey"])
 
 
-def _configure(stack: ExitStack) -> None:
+def _configure(stack: ExitStack) -> Mapping[str, AbstractContextManager[Any]]:
     stack.enter_context(patch.dict(os.environ, ENVIRONMENT))
     stack.enter_context(patch.dict(default_user_config, MOTO_CONFIG))
     patches = Patches(stack)
     # moto lists a class's methods anew at each request.
-    names = functools.cache(moto.core.responses.method_names_from_class)
-    patches.replace(moto.core.responses, "method_names_from_class", names)
+    patches.replace(responses, "method_names_from_class", functools.cache(utils.method_names_from_class))
     bucket_policies.install(patches)
-    serialised.install(patches)
+    locks = serialised.install(patches)
     _reset()
     stack.callback(_reset)
+    return locks
 
 
 def _reset() -> None:

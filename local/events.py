@@ -14,7 +14,7 @@ import threading
 import time
 import uuid
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
 from moto.events.exceptions import ValidationException
@@ -91,12 +91,14 @@ class EventBridge:
         }
 
     def _rules(self) -> dict[str, Rule]:
-        rules: dict[str, Rule] = events_backends[self._emulator.account][self._emulator.region].event_buses["default"].rules
+        rules: dict[str, Rule] = (
+            events_backends[self._emulator.account][self._emulator.region].event_buses["default"].rules
+        )
         return rules
 
     def _send(self, rule: Rule, event: dict[str, Any]) -> None:
         pattern = rule.event_pattern.get_pattern()
-        if rule.state == "DISABLED" or not pattern or not rule.event_pattern.matches_event(event):
+        if rule.state == "DISABLED" or not pattern or not rule.event_pattern.matches_event(cast("Any", event)):
             return
         sent = {**event, "time": _iso(event["time"])} if not isinstance(event["time"], str) else event
         sent.pop("ingestion-time", None)  # moto's addition

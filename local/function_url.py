@@ -125,12 +125,15 @@ class _Endpoint:
             "routeKey": "$default",
             "rawPath": request.path,
             "rawQueryString": request.query,
-            "headers": headers | {"x-forwarded-proto": "https", "x-forwarded-port": "443", "x-forwarded-for": "127.0.0.1"},
+            "headers": headers
+            | {"x-forwarded-proto": "https", "x-forwarded-port": "443", "x-forwarded-for": "127.0.0.1"},
             "requestContext": self._context(request),
             "isBase64Encoded": bool(request.body) and not textual,
         }
         cookies = {"cookies": headers.pop("cookie").split("; ")} if "cookie" in headers else {}
-        parameters = {"queryStringParameters": {name: ",".join(values) for name, values in query.items()}} if query else {}
+        parameters = (
+            {"queryStringParameters": {name: ",".join(values) for name, values in query.items()}} if query else {}
+        )
         return event | cookies | parameters | ({"body": body} if request.body else {})
 
     def _context(self, request: HttpRequest) -> dict[str, Any]:
@@ -186,7 +189,11 @@ class HttpRequest:
             for key, value in environ.items()
             if key.startswith("HTTP_") or (key in {"CONTENT_TYPE", "CONTENT_LENGTH"} and value)
         }
-        body = environ["wsgi.input"].read() if environ.get("CONTENT_LENGTH") or environ.get("wsgi.input_terminated") else b""
+        body = (
+            environ["wsgi.input"].read()
+            if environ.get("CONTENT_LENGTH") or environ.get("wsgi.input_terminated")
+            else b""
+        )
         return cls(environ["REQUEST_METHOD"], path, query, headers, body)
 
 

@@ -14,7 +14,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
+    from contextlib import AbstractContextManager
 
     from local.patching import Patches
 
@@ -52,8 +53,8 @@ BACKENDS: dict[str, tuple[str, ...]] = {
 }
 
 
-def install(patches: Patches) -> None:
-    """Serialise the operations."""
+def install(patches: Patches) -> Mapping[str, AbstractContextManager[Any]]:
+    """Serialise the operations; returns each service's lock."""
     # Reentrant, as a backend's method calls others of its own. By service: `moto.<service>.models`.
     locks: dict[str, Any] = defaultdict(threading.RLock)
     for module, name in SERVICES.items():
@@ -62,6 +63,7 @@ def install(patches: Patches) -> None:
         module, _, name = path.partition(":")
         for method in methods:
             _wrap(patches, getattr(import_module(module), name), method, locks[module.split(".")[1]])
+    return locks
 
 
 def _wrap(patches: Patches, owner: type, method: str, lock: Any) -> None:

@@ -25,7 +25,7 @@ AUTHORIZATION = re.compile(
 HELP = "see: https://docs.aws.amazon.com/lambda/latest/dg/urls-auth.html"
 
 
-class Forbidden(Exception):  # noqa: N818 - HTTP's word
+class Forbidden(Exception):
     """The request is not let through; the message says why as Lambda does."""
 
 
@@ -67,9 +67,7 @@ def _check_body(request: HttpRequest) -> None:
         raise Forbidden("The provided 'x-amz-content-sha256' header does not match what was computed.")
 
 
-def _signature(
-    request: HttpRequest, signed: list[str], timestamp: str, credentials: Credentials, region: str
-) -> str:
+def _signature(request: HttpRequest, signed: list[str], timestamp: str, credentials: Credentials, region: str) -> str:
     if "host" not in signed or "x-amz-date" not in signed:
         raise Forbidden("'Host' and 'X-Amz-Date' must be signed headers.")
     query = f"?{request.query}" if request.query else ""

@@ -35,7 +35,9 @@ def load(program: Path, stack: str, overrides: Mapping[str, str] | None = None) 
     file = program / f"Pulumi.{stack}.yaml"
     if not file.is_file():
         there = sorted(path.name.split(".")[1] for path in program.glob("Pulumi.*.yaml"))
-        raise DeploymentError(f"stack {stack!r} has no {file.name} in {program}; there are {', '.join(there) or 'none'}")
+        raise DeploymentError(
+            f"stack {stack!r} has no {file.name} in {program}; there are {', '.join(there) or 'none'}"
+        )
     sources = (_defaults(project), _document(file).get("config") or {}, overrides or {})
     values = {key if ":" in key else f"{name}:{key}": value for source in sources for key, value in source.items()}
     if sealed := sorted(key for key, value in values.items() if isinstance(value, dict) and set(value) == {"secure"}):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from moto import backend_index, backends
 from moto.core.base_backend import BackendDict
 from moto.core.request import normalize_request
@@ -32,7 +33,7 @@ class InProcessTransport:
 
     def attach(self, client: BaseClient) -> None:
         """Send every request of `client` to moto."""
-        client.meta.events.register_first("before-send", self._send)
+        client.meta.events.register_first("before-send", self._send)  # type: ignore[arg-type]  # it may answer
 
     def _send(self, request: AWSPreparedRequest, **_: Any) -> AWSResponse:
         address = urlsplit(request.url)
@@ -41,7 +42,7 @@ class InProcessTransport:
             if pattern.match(clean):
                 status, headers, body = _call(handler, request)
                 content = body.encode() if isinstance(body, str) else body
-                return AWSResponse(request.url, status, headers, _Raw(content))
+                return AWSResponse(request.url, status, HTTPHeaders.from_dict(headers), _Raw(content))
         # Nothing may leave the machine, so what moto does not know is an error here and no request.
         raise ConnectionError(f"{request.method} {clean}: the embedded AWS has no such service")
 
@@ -56,7 +57,8 @@ class InProcessTransport:
         return self._routes[host]
 
     def _urls(self, service: str) -> dict[str, Handler]:
-        backend = backends.get_backend(service)
+        find: Callable[[str], Any] = backends.get_backend  # type: ignore[assignment]  # known by literal names only
+        backend = find(service)
         if not isinstance(backend, BackendDict):
             return dict(backend["global"].urls)
         regions = backend[self._account]

@@ -34,7 +34,7 @@ ARCHIVED = {"GLACIER", "DEEP_ARCHIVE"}
 MISSING = {"404", "NoSuchKey", "NoSuchBucket"}
 DENIED = {"403", "AccessDenied", "AllAccessDisabled"}
 FIELDS = {"uri", "path", "sha256"}
-LOOKUPS = 16
+LOOKUPS = 10  # as many connections as a client has unless told otherwise
 PAGE = 1_000
 # Objects that the first pages of all prefixes may hold together, whatever the number of prefixes.
 PAGED = 50_000

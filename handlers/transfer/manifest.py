@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from handlers.transfer import uploads
 from handlers.transfer.model import OutputFile
-from handlers.transfer.spool import spooled, write_parts
+from handlers.transfer.spool import spooled, sum_names, write_parts
 from handlers.transfer.walk import Unpublished, Walk
 
 if TYPE_CHECKING:
@@ -95,8 +95,7 @@ def write_manifest(documents: Documents, run_id: str, workflow_instance_id: str)
     key = f"runs/{run_id}/manifest.json"
     report = documents.read("report")
     head = {"executionRunId": run_id, "workflowInstanceId": workflow_instance_id, "createdAt": report["createdAt"]}
-    names = [f"sums-{number}" for number in report["batches"]]
-    names += [f"sums-large-{number}" for number in range(report["multipart"])]
+    names = sum_names(report["batches"], report["multipart"])
     lines = (json.dumps(line) for name in names for line in documents.read_lines(name))
     uploads.put_stream(documents.s3, documents.bucket, key, _chunks(_text(json.dumps(head), lines)))
     return key

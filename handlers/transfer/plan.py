@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from handlers.errors import NotFound
 from handlers.transfer.inputs import list_inputs
 from handlers.transfer.model import FileSum, InputFile, TransferPlan
-from handlers.transfer.spool import spooled, write_parts
+from handlers.transfer.spool import spooled, sum_names, write_parts
 from handlers.transfer.store import Documents
 
 if TYPE_CHECKING:
@@ -22,12 +24,17 @@ def write_plan(s3: S3Client, bucket: str, run_id: str, files: Iterable[InputFile
     documents = Documents(s3, bucket, run_id, "download")
     with spooled(InputFile, files) as spool:
         written = write_parts(documents, spool, lambda _: {})
-        return {"parts": written.parts, "large": written.large, "files": spool.files, "bytes": spool.bytes}
+        plan: TransferPlan = {
+            "parts": written.parts, "large": written.large, "files": spool.files, "bytes": spool.bytes}
+        documents.write("report", {**plan, "batches": written.batches})
+        return plan
 
 
 def iter_sums(s3: S3Client, bucket: str, run_id: str) -> Iterator[FileSum]:
-    """Yield what the run has read so far: each file that lies under its name, with its SHA-256."""
+    """Yield what the run has read so far, by part: each file that lies under its name, with its SHA-256."""
     documents = Documents(s3, bucket, run_id, "download")
-    for name in documents.names("sums-"):
-        for line in documents.read_lines(name):
-            yield FileSum(**line)  # type: ignore[typeddict-item]
+    report = documents.read("report")
+    for name in sum_names(report["batches"], report["large"]):
+        with suppress(NotFound):  # the part has not run, or not to its end
+            for line in documents.read_lines(name):
+                yield FileSum(**line)  # type: ignore[typeddict-item]

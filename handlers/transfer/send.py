@@ -119,7 +119,8 @@ class Publication:
     @contextmanager
     def _opened(self, file: OutputFile) -> Iterator[int]:
         try:
-            fd = self.tree.open(file.source)
+            # Where a pipe has taken the file's place, opening it must not wait for a writer.
+            fd = self.tree.open(file.source, os.O_RDONLY | os.O_NONBLOCK)
         except OSError as error:
             raise _changed(file, f"it cannot be opened any more ({error.strerror})") from error
         try:

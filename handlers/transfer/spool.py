@@ -86,3 +86,8 @@ def write_parts(documents: Documents, spool: Spool[F], prepare: Callable[[F], Ma
     for index, entry in enumerate(large):
         documents.write(f"large-{index}", entry)
     return Written(number + 1, batches, len(large))
+
+
+def sum_names(batches: Iterable[int], large: int) -> list[str]:
+    """Name the lists of checksums that the parts of a plan write."""
+    return [f"sums-{number}" for number in batches] + [f"sums-large-{number}" for number in range(large)]

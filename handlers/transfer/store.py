@@ -66,13 +66,6 @@ class Documents:
         with gzip.GzipFile(fileobj=body) as text:
             yield from map(json.loads, text)
 
-    def names(self, start: str) -> Iterator[str]:
-        """Yield the names of the lists that begin with `start`."""
-        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix + start)
-        for page in pages:
-            for entry in page.get("Contents", ()):
-                yield entry["Key"][len(self.prefix) :].removesuffix(".json.gz")
-
     def clear(self) -> None:
         """Remove every document, so that nothing of an earlier plan is taken for this one's."""
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self.prefix)

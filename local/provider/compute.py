@@ -75,9 +75,7 @@ REPOSITORY = Row(
 LIFECYCLE_POLICY = Row(
     token="aws:ecr/lifecyclePolicy:LifecyclePolicy",  # noqa: S106 - a type token
     service="ecr",
-    make=Call(
-        operation="PutLifecyclePolicy", takes={"repository": "repositoryName", "policy": "lifecyclePolicyText"}
-    ),
+    make=Call(operation="PutLifecyclePolicy", takes={"repository": "repositoryName", "policy": "lifecyclePolicyText"}),
     look=Call(operation="GetLifecyclePolicy", takes={ID: "repositoryName"}),
     remove=Call(operation="DeleteLifecyclePolicy", takes={ID: "repositoryName"}),
     id="{repository}",
@@ -98,12 +96,13 @@ class Image:
     """awsx's image: built from its context and pushed. Here the embedded node's builder does both."""
 
     token = "awsx:ecr:Image"  # noqa: S105 - a type token
-    _recorded = {"platform": "processors run on this machine's own platform"}
+    # Recorded only: processors run on this machine's own platform.
+    _properties = frozenset({"repositoryUrl", "context", "platform"})
 
     def create(self, account: Account, request: Request) -> Made:
         """Build the image out of its context."""
         inputs = request.inputs
-        if unknown := sorted(set(inputs) - {"repositoryUrl", "context", *self._recorded}):
+        if unknown := sorted(set(inputs) - self._properties):
             raise ProviderError(f"{self.token}: the embedded AWS has no place for {', '.join(unknown)}")
         uri = account.build_image(inputs["repositoryUrl"], account.program / inputs["context"])
         return Made(uri, {"imageUri": uri})

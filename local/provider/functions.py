@@ -295,10 +295,10 @@ class EventTarget:
         self._row.delete(account, made, {**inputs, "targetId": made.outputs["targetId"]})
 
     def _gathered(self, request: Request) -> Request:
-        inputs = dict(request.inputs)
+        inputs: Properties = dict(request.inputs)
         identity = inputs.get("targetId") or f"{request.name}-{request.mark}"
-        outside = {key: inputs.pop(key) for key in ("rule", "eventBusName") if key in inputs}
-        gathered = {**outside, "targetId": identity, "target": {**inputs, "targetId": identity}}
+        outside: Properties = {key: inputs.pop(key) for key in ("rule", "eventBusName") if key in inputs}
+        gathered: Properties = {**outside, "targetId": identity, "target": {**inputs, "targetId": identity}}
         return replace(request, inputs=gathered)
 
 

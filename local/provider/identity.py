@@ -36,9 +36,7 @@ ROLE = Row(
 ROLE_POLICY = Row(
     token="aws:iam/rolePolicy:RolePolicy",  # noqa: S106 - a type token
     service="iam",
-    make=Call(
-        operation="PutRolePolicy", takes={"role": "RoleName", "name": "PolicyName", "policy": "PolicyDocument"}
-    ),
+    make=Call(operation="PutRolePolicy", takes={"role": "RoleName", "name": "PolicyName", "policy": "PolicyDocument"}),
     look=Call(operation="GetRolePolicy", takes={"role": "RoleName", "name": "PolicyName"}),
     remove=Call(operation="DeleteRolePolicy", takes={"role": "RoleName", "name": "PolicyName"}),
     named="name",

@@ -10,9 +10,15 @@ from local.provider.model import Account, Properties, ProviderError
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+
 def _caller(account: Account, _: Mapping[str, Any]) -> Properties:
     identity = account.client("sts").get_caller_identity()
-    return {"accountId": identity["Account"], "arn": identity["Arn"], "userId": identity["UserId"], "id": account.account}
+    return {
+        "accountId": identity["Account"],
+        "arn": identity["Arn"],
+        "userId": identity["UserId"],
+        "id": account.account,
+    }
 
 
 def _region(account: Account, args: Mapping[str, Any]) -> Properties:

@@ -68,7 +68,9 @@ class ProviderMocks(Mocks):
     def new_resource(self, args: MockResourceArgs) -> tuple[str | None, Properties]:
         """Make one resource. Components are only recorded: what they are made of comes by itself."""
         urn, inputs = self.monitor.urn(args.typ, args.name), plain(args.inputs)
-        if args.typ.startswith(PROVIDERS) or (not args.custom and not args.typ.startswith(REMOTE) and not args.resource_id):
+        if args.typ.startswith(PROVIDERS) or (
+            not args.custom and not args.typ.startswith(REMOTE) and not args.resource_id
+        ):
             self._keep(args, urn, Made(args.name if args.typ.startswith(PROVIDERS) else ""), inputs, 0.0)
             return args.name, inputs if args.typ.startswith(PROVIDERS) else {}
         self._progress(f"{args.typ} {args.name}")
@@ -125,15 +127,17 @@ class _Monitor(MockMonitor):
     def RegisterResource(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
         """Register a resource."""
         self._current.parent = request.parent
-        return super().RegisterResource(request)
+        return super().RegisterResource(request)  # type: ignore[no-untyped-call]
 
     def ReadResource(self, request: Any) -> Any:  # noqa: N802 - the protocol's name
         """Look up a resource that the program did not make."""
         self._current.parent = request.parent
-        return super().ReadResource(request)
+        return super().ReadResource(request)  # type: ignore[no-untyped-call]
 
 
-def evaluate(program: Program, provider: Provider, progress: Callable[[str], None]) -> tuple[Properties, list[Recorded]]:
+def evaluate(
+    program: Program, provider: Provider, progress: Callable[[str], None]
+) -> tuple[Properties, list[Recorded]]:
     """Run the program and make what it declares; returns its outputs and its resources.
 
     Raises DeploymentError with a line for each mistake. What had been made by then stays, as it would on AWS.
@@ -177,11 +181,11 @@ def _run(program: Program, mocks: ProviderMocks, outputs: Properties) -> None:
         root: Any = get_root_resource()
         return pulumi.Output.all(**root.outputs).apply(lambda values: outputs.update(plain(values)))
 
-    with _importable(folder):
+    with _Importable(folder):
         evaluated()
 
 
-class _importable:
+class _Importable:
     """The program's folder in front of the places that modules are imported from."""
 
     def __init__(self, folder: str) -> None:

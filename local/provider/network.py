@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from local.provider.model import Account, Made, ProviderError, Request, refuse
 from local.provider.rows import ID, Call, Row
@@ -23,7 +23,7 @@ def _tags(resource_type: str) -> Callable[[Any], Any]:
 
 
 def _take_back_default_egress(account: Account, made: Made) -> None:
-    """AWS gives a new group leave to reach anything; the AWS provider takes it back, so that rules are the program's."""
+    """AWS lets a new group reach anything; the AWS provider takes that back, so that all rules are the program's."""
     account.client("ec2").revoke_security_group_egress(GroupId=made.id, IpPermissions=[DEFAULT_EGRESS])
 
 
@@ -49,7 +49,7 @@ SECURITY_GROUP = Row(
 class SecurityGroupRule:
     """One rule of a security group, to or from one source."""
 
-    _sources = {
+    _sources: ClassVar[dict[str, tuple[str, str]]] = {
         "cidrIpv4": ("IpRanges", "CidrIp"),
         "cidrIpv6": ("Ipv6Ranges", "CidrIpv6"),
         "prefixListId": ("PrefixListIds", "PrefixListId"),
@@ -69,7 +69,9 @@ class SecurityGroupRule:
         response = self._call(account, "authorize", inputs, **self._tagged(inputs))
         rule = response["SecurityGroupRules"][0]
         identity = rule["SecurityGroupRuleId"]
-        return Made(identity, {"securityGroupRuleId": identity, "arn": account.arn("ec2", f"security-group-rule/{identity}")})
+        return Made(
+            identity, {"securityGroupRuleId": identity, "arn": account.arn("ec2", f"security-group-rule/{identity}")}
+        )
 
     def read(self, account: Account, made: Made, inputs: Mapping[str, Any]) -> Made | None:
         """Look the rule up among those of its group."""
@@ -77,7 +79,7 @@ class SecurityGroupRule:
         rules = account.client("ec2").describe_security_group_rules(Filters=[group])["SecurityGroupRules"]
         return made if any(rule["SecurityGroupRuleId"] == made.id for rule in rules) else None
 
-    def update(self, account: Account, made: Made, request: Request) -> Made:
+    def update(self, account: Account, made: Made, request: Request) -> Made:  # noqa: ARG002
         """Refuse: a rule is its source and ports, and other ones are another rule."""
         raise ProviderError(f"{request.urn}: {self.token} cannot be changed in place here, only replaced")
 
@@ -92,10 +94,15 @@ class SecurityGroupRule:
     def _permission(self, inputs: Mapping[str, Any]) -> dict[str, Any]:
         given = [name for name in self._sources if inputs.get(name)]
         if len(given) != 1:
-            raise ProviderError(f"{self.token}: give one of {', '.join(self._sources)}, not {', '.join(given) or 'none'}")
+            raise ProviderError(
+                f"{self.token}: give one of {', '.join(self._sources)}, not {', '.join(given) or 'none'}"
+            )
         group, key = self._sources[given[0]]
         description = {"Description": inputs["description"]} if inputs.get("description") else {}
-        permission: dict[str, Any] = {"IpProtocol": inputs["ipProtocol"], group: [{key: inputs[given[0]], **description}]}
+        permission: dict[str, Any] = {
+            "IpProtocol": inputs["ipProtocol"],
+            group: [{key: inputs[given[0]], **description}],
+        }
         ports = {"FromPort": inputs.get("fromPort"), "ToPort": inputs.get("toPort")}
         return permission | {name: port for name, port in ports.items() if port is not None}
 
@@ -118,8 +125,8 @@ def _route_is_free(account: Account, request: Request) -> None:
     for endpoint in account.client("ec2").describe_vpc_endpoints(Filters=filters)["VpcEndpoints"]:
         shared = sorted(set(endpoint["RouteTableIds"]) & set(inputs.get("routeTableIds", ())))
         if shared and endpoint["State"] != "deleted":
-            message = f"route table {shared[0]} already has a route with destination-prefix-list-id of {inputs['serviceName']}"
-            raise refuse("CreateVpcEndpoint", "RouteAlreadyExists", message)
+            told = f"route table {shared[0]} already has a route with destination-prefix-list-id of"
+            raise refuse("CreateVpcEndpoint", "RouteAlreadyExists", f"{told} {inputs['serviceName']}")
 
 
 VPC_ENDPOINT = Row(

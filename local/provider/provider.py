@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from local.provider import compute, functions, identity, network, storage
+from local.provider import compute, functions, identity, network, storage, tables
 from local.provider.invokes import INVOKES, default_vpc
 from local.provider.model import Account, Kind, Made, Properties, ProviderError, Request
 
@@ -42,6 +42,7 @@ KINDS: dict[str, Kind] = {
     for kind in (
         DefaultVpc(),
         *storage.KINDS,
+        *tables.KINDS,
         *identity.KINDS,
         *network.KINDS,
         *compute.KINDS,

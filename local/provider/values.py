@@ -5,12 +5,14 @@ from __future__ import annotations
 import io
 import zipfile
 from collections.abc import Iterator, Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pulumi
 
 from local.provider.model import ProviderError
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SIGNATURE = "4dabf18193072939515e22adb298388d"  # the key that marks secrets and references among Pulumi's values
 EPOCH = (1980, 1, 1, 0, 0, 0)

@@ -92,6 +92,8 @@ def _run_task(runtime: EcsRuntime, response: EC2ContainerServiceResponse) -> Act
     if not runtime.has_capacity(number):
         arn = cluster.arn.replace(":cluster/", ":container-instance/")
         return ActionResult({"tasks": [], "failures": [{"arn": arn, "reason": NO_CAPACITY}]})
+    if known := runtime.asked_before(cluster.arn, _get(response, "clientToken")):
+        return ActionResult({"tasks": [task.describe() for task in known], "failures": []})
     tasks = [_make_task(response, backend, cluster, definition) for _ in range(number)]
     descriptions = [task.describe() for task in tasks]  # as they are now; they change at once
     for task in tasks:
@@ -151,6 +153,7 @@ def _make_task(
         launch_type=_get(response, "launchType") or "FARGATE",
         platform_version=PLATFORM_VERSION if version in {None, "LATEST"} else version,
         capacity_provider_name=strategy[0]["capacityProvider"] if strategy else None,
+        client_token=_get(response, "clientToken"),
         enable_execute_command=bool(_get(response, "enableExecuteCommand")),
     )
     network = _get(response, "networkConfiguration")

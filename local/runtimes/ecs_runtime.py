@@ -58,6 +58,7 @@ class EcsRuntime:
         self.processes: Launcher | None = None  # another than this process's own, before install
         self._lock = threading.Lock()
         self._tasks: dict[str, LocalTask] = {}
+        self._tokens: dict[tuple[str, str], list[LocalTask]] = collections.defaultdict(list)
         self._active = 0
         self._history: collections.deque[LocalTask] = collections.deque()
         self._hooks = contextlib.ExitStack()
@@ -90,10 +91,17 @@ class EcsRuntime:
         with self._lock:
             return self._capacity is None or self._active + count <= self._capacity
 
+    def asked_before(self, cluster_arn: str, client_token: str | None) -> list[LocalTask]:
+        """The tasks that an earlier RunTask with the same token has started, as a repeated request starts no more."""
+        with self._lock:
+            return list(self._tokens.get((cluster_arn, client_token or ""), []))
+
     def submit(self, task: LocalTask) -> None:
         """Start a new task."""
         with self._lock:
             self._tasks[task.task_arn] = task
+            if task.client_token:
+                self._tokens[task.cluster_arn, task.client_token].append(task)
             self._active += 1
         self._announce(task)
         self._pool.submit(self._start, task)
@@ -233,6 +241,7 @@ class EcsRuntime:
             while len(self._history) > HISTORY:
                 old = self._history.popleft()
                 del self._tasks[old.task_arn]
+                self._tokens.pop((old.cluster_arn, old.client_token or ""), None)
                 ecs_api.forget(old)
 
     def _advance(self, task: LocalTask, status: str) -> None:

@@ -41,6 +41,7 @@ class LocalTask:
     launch_type: str
     platform_version: str = PLATFORM_VERSION
     capacity_provider_name: str | None = None
+    client_token: str | None = None
     enable_execute_command: bool = False
     id: str = field(default_factory=lambda: uuid.uuid4().hex)
     last_status: str = "PROVISIONING"

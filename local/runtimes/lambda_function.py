@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import os
 import shutil
 import sys
 import uuid
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from local.filesystem import MountError
 from local.images import ImageError, ImageNotFoundError
+from local.runtimes import telemetry
 from local.runtimes.identity import role_environment
 from local.runtimes.logs import LogTarget
 from local.sandbox.processes import DEFAULT_UID, Mount, ProcessSpec, interpreter_paths
@@ -164,6 +164,7 @@ class FunctionFactory:
         self._file_systems = file_systems
         self._images = images
         self._code = CodeStore(images.cache / "functions")
+        self.gives_files_away = True  # whether a process can be allowed to change a file's owner
 
     def log_target(self, function: FunctionSnapshot) -> LogTarget:
         """A new log stream, named as Lambda names them."""
@@ -222,7 +223,7 @@ class FunctionFactory:
             mounts.append(Mount(self._code.unpack(archive, sha256), f"{LAYERS_ROOT}/layer-{number}", read_only=True))
         layered = [f"{mount.target}/python" for mount in reversed(mounts[1:])]
         return ProcessSpec(
-            argv=[sys.executable, *_client_arguments(), function.handler],
+            argv=[sys.executable, *self._client_arguments(), function.handler],
             env={"PATH": f"{Path(sys.executable).parent}:{PATH}", "PYTHONPATH": ":".join([TASK_ROOT, *layered])},
             cwd=TASK_ROOT,
             scratch_root=self._images.cache,
@@ -237,7 +238,7 @@ class FunctionFactory:
             raise FunctionError("InvalidImage", str(error)) from error
         argv = image.command_line(function.command or image.command, function.entrypoint or None)
         if argv[1:3] == ["-m", RUNTIME_CLIENT]:
-            argv = [argv[0], *_client_arguments(), *argv[3:]]
+            argv = [argv[0], *self._client_arguments(), *argv[3:]]
         own = [Mount(mount.source, mount.target, read_only=True) for mount in image.mounts]
         workdir = function.workdir or image.workdir
         path = image.env.get("PATH", f"{image.python.parent}:{PATH}")
@@ -251,6 +252,9 @@ class FunctionFactory:
             host_cwd=None if function.workdir else image.host_workdir,
         )
 
+    def _client_arguments(self) -> list[str]:
+        return ["-m", RUNTIME_CLIENT] if self.gives_files_away else ["-c", _OWNERSHIP_TOLERANT]
+
 
 @dataclass(frozen=True)
 class Package:
@@ -258,10 +262,6 @@ class Package:
 
     archive: bytes
     layers: Sequence[tuple[bytes, str]] = ()
-
-
-def _client_arguments() -> list[str]:
-    return ["-m", RUNTIME_CLIENT] if os.geteuid() == 0 else ["-c", _OWNERSHIP_TOLERANT]
 
 
 def _lambda_environment(function: FunctionSnapshot, api_address: str, target: LogTarget) -> dict[str, str]:
@@ -281,6 +281,7 @@ def _lambda_environment(function: FunctionSnapshot, api_address: str, target: Lo
         "LAMBDA_RUNTIME_DIR": "/var/runtime",
         "LANG": "en_US.UTF-8",
         "TZ": ":UTC",
+        **telemetry.ENVIRONMENT,
     }
     if function.log_level:
         environment["AWS_LAMBDA_LOG_LEVEL"] = function.log_level

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import secrets
 import threading
 import uuid
@@ -92,6 +93,7 @@ class LambdaRuntime:
     def install(self) -> None:
         """Take over the invocations of moto's functions."""
         self._launcher = self.processes or launcher()
+        self._factory.gives_files_away = os.geteuid() == 0 and not self._launcher.isolation.user_namespace
         self._pump = LogPump()
         self._api = RuntimeApi()
         self._limits = MemoryLimits()

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from local.runtimes.lambda_report import MIB, Reporter, Tail
-from local.runtimes.logs import LogStream
 from local.runtimes.runtime_api import error_payload
+from local.runtimes.telemetry import FramedLogStream
 from local.sandbox.launcher.child import SIGNAL_BASE
 from local.sandbox.processes import ProcessEvents
 
@@ -60,7 +60,7 @@ class Worker:
         self._endpoint = machinery.api.endpoint(self)
         self._target = machinery.factory.log_target(function)
         self._tail = Tail()
-        self._stream: LogStream | None = None
+        self._stream: FramedLogStream | None = None
         self._process: Process | None = None
         self._memory: MemoryGroup | None = None
         self._invocation: Invocation | None = None
@@ -85,7 +85,7 @@ class Worker:
             spec = spec.within(self._memory.members)
         self._endpoint.open()
         read, write = os.pipe()
-        self._stream = LogStream(self._target, read, self._tail.add)
+        self._stream = FramedLogStream(self._target, read, self._tail.add)
         self._reporter = Reporter(self.function, self._stream)
         self._reporter.init()
         self._machinery.pump.add(self._stream)
@@ -154,7 +154,7 @@ class Worker:
         """The process cannot load the function, and will end."""
         self.failure = error
 
-    def _require_stream(self) -> LogStream:
+    def _require_stream(self) -> FramedLogStream:
         if self._stream is None:
             raise RuntimeError(f"{self.function.name}: invoked before its start")
         return self._stream

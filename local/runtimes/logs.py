@@ -135,9 +135,7 @@ class LogStream:
             del self._partial[:cut]
 
     def _emit(self, line: bytes) -> None:
-        # awslambdaric joins the lines of one message by carriage returns where it has no telemetry channel.
-        message = line.decode("utf-8", errors="replace").rstrip("\r").replace("\r", "\n")
-        for piece in _pieces(message):
+        for piece in _pieces(line.decode("utf-8", errors="replace")):
             self._add(piece)
 
     def _add(self, message: str) -> None:

@@ -298,7 +298,20 @@ class Launcher:
         self._processes.pop(process.id, None)
         process.ended.set()
         callback()
-        shutil.rmtree(process.scratch, ignore_errors=True)
+        _remove(process.scratch)
+
+
+def _remove(directory: Path) -> None:
+    """Delete a process's own storage, also where it has closed directories to itself (as overlayfs does)."""
+
+    def reopen(_function: object, path: str, _error: object) -> None:
+        with contextlib.suppress(OSError):
+            Path(path).chmod(0o700)
+            shutil.rmtree(path, ignore_errors=True)
+
+    shutil.rmtree(directory, onerror=reopen)
+    if directory.exists():
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def interpreter_paths() -> list[Path]:

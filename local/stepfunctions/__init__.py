@@ -19,14 +19,15 @@ def install(
     `wait_stopped` waits some seconds for the end of an ECS task; `emit` takes an event for EventBridge.
     """
     # Loading the interpreter takes a good part of a second: not for who only wants a bucket.
-    from local.stepfunctions import ecs_tasks, errors, executions, maps, recasing, speed, tokens, waiting  # noqa: PLC0415
+    from local.stepfunctions import direct, ecs_tasks, errors, executions, maps, recasing, speed, tokens, waiting  # noqa: PLC0415
 
     patches, client = emulator.patches, emulator.client
     waiting.install(patches)
-    tokens.install(patches)
+    held = tokens.install(patches)
     recasing.install(patches, client)
     errors.install(patches)
     ecs_tasks.install(patches, client, wait_stopped)
     maps.install(patches)
     executions.install(patches, emit)
     speed.install(patches, client)
+    direct.Direct(emulator.account, client, emulator.locks["dynamodb"], held).install(patches)

@@ -1,4 +1,4 @@
-"""Copies of JSON values. moto copies every state's input several times with `copy.deepcopy`, which is ten times as slow."""
+"""Copies of JSON values. moto copies each state's input several times with `copy.deepcopy`, ten times slower."""
 
 from __future__ import annotations
 

@@ -98,7 +98,7 @@ def _failed(self: Any, env: Environment, error: str, cause: dict[str, Any]) -> F
         env=env,
         error_name=named(error),
         event_type=HistoryEventType.TaskFailed,
-        event_details=EventDetails(taskFailedEventDetails=details),
+        event_details=EventDetails(taskFailedEventDetails=details),  # type: ignore[typeddict-item]
     )
     return FailureEventException(failure_event=event)
 

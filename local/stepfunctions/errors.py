@@ -1,7 +1,8 @@
 """Names of errors: those of AWS's services, and Step Functions' own where moto has no place for them.
 
-moto knows the prefixes of two services, and takes an error that fails an iteration or a branch for the definition's own,
-whose name may not begin with `States.`: a task that fails with `States.TaskFailed` in a map then fails the map otherwise.
+moto knows the prefixes of two services, and takes an error that fails an iteration or a branch for the definition's
+own, whose name may not begin with `States.`: a task that fails with `States.TaskFailed` in a map
+fails it with another error.
 """
 
 from __future__ import annotations
@@ -9,7 +10,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from moto.stepfunctions.parser.asl.component.common.error_name.custom_error_name import CustomErrorName
-from moto.stepfunctions.parser.asl.component.common.error_name.error_name import ErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name import StatesErrorName
 from moto.stepfunctions.parser.asl.component.common.error_name.states_error_name_type import StatesErrorNameType
 from moto.stepfunctions.parser.asl.component.state.exec.state_map.iteration import iteration_worker
@@ -19,9 +19,11 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
 )
 
 if TYPE_CHECKING:
+    from moto.stepfunctions.parser.asl.component.common.error_name.error_name import ErrorName
+
     from local.patching import Patches
 
-# As the Java SDK's classes are named, whose exceptions Step Functions shows: `DynamoDb.ConditionalCheckFailedException`.
+# As the Java SDK names its classes, whose exceptions Step Functions shows: `DynamoDb.ConditionalCheckFailedException`.
 PREFIXES = {
     "dynamodb": "DynamoDb",
     "ec2": "Ec2",

@@ -1,20 +1,19 @@
-"""Executions as AWS answers for them: names, stops with a reason, times, history by pages, and events of every change."""
+"""Executions as AWS answers for them: names, stops with a reason, times, history by pages, events of every change."""
 
 from __future__ import annotations
 
-import datetime
 import functools
 import threading
 import uuid
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from moto.core.responses import ActionResult
-from moto.stepfunctions.exceptions import ValidationException
+from moto.stepfunctions.exceptions import ExecutionDoesNotExist, ValidationException
 from moto.stepfunctions.models import StateMachine
 from moto.stepfunctions.parser.api import ExecutionStatus
 from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
-from moto.stepfunctions.parser.backend.execution_worker import ExecutionWorker
 from moto.stepfunctions.responses import StepFunctionResponse
 
 if TYPE_CHECKING:
@@ -27,6 +26,7 @@ if TYPE_CHECKING:
 DETAIL_TYPE = "Step Functions Execution Status Change"
 MOST_EVENTS = 1000  # a page
 PROMPT = 5.0  # seconds that StopExecution waits for the execution's threads to notice
+ENDED = "_ended"  # where an execution keeps the event that its end sets
 NEWEST_HISTORIES = 2000  # executions whose history is kept; AWS keeps them for 90 days
 
 
@@ -36,7 +36,9 @@ def install(patches: Patches, emit: Emit) -> None:
     patches.replace(Execution, "start", ends.start(Execution.start))
     # Functions, as a method bound to `ends` would not be given the execution.
     patches.replace(Execution, "stop", lambda execution, **how: ends.stop(execution, **how))
-    patches.replace(BaseExecutionWorkerCommunication, "terminated", lambda told: ends.terminated(told))  # noqa: PLW0108
+    patches.replace(
+        BaseExecutionWorkerCommunication, "terminated", lambda communication, *_: ends.terminated(communication)
+    )
     patches.replace(StateMachine, "stop_execution", _stop_execution)
     for name, action in (
         ("start_execution", _start_execution),
@@ -55,9 +57,11 @@ class _Ends:
         self._ended: list[Execution] = []
 
     def start(self, original: Callable[[Execution], None]) -> Callable[[Execution], None]:
+        """Tell of each execution's start."""
+
         @functools.wraps(original)
         def start(execution: Execution) -> None:
-            execution.ended = threading.Event()
+            vars(execution)[ENDED] = threading.Event()
             original(execution)
             self._tell(execution)
 
@@ -65,26 +69,29 @@ class _Ends:
 
     def stop(self, execution: Execution, stop_date: Any, error: str | None, cause: str | None) -> None:
         """Stop the execution and wait until it says so, as AWS answers when it is stopped."""
-        if execution.ended.is_set():
-            return
-        worker: ExecutionWorker = execution.exec_worker
-        while worker.env is None and not execution.ended.wait(0.01):
+        ended: threading.Event = vars(execution)[ENDED]
+        worker: Any = execution.exec_worker
+        while worker.env is None and not ended.wait(0.01):
             """The execution's thread has not read its definition yet."""
+        if ended.is_set():
+            return
         execution.error, execution.cause = error, cause
         worker.env.set_stop(stop_date=stop_date, cause=cause, error=error)
-        execution.ended.wait(PROMPT)
+        ended.wait(PROMPT)
 
-    def terminated(self, communication: BaseExecutionWorkerCommunication) -> None:
-        execution = communication.execution
+    def terminated(self, communication: Any) -> None:
+        """Take over the outcome, and tell of it."""
+        execution: Execution = communication.execution
         communication._reflect_execution_status()  # noqa: SLF001 - what moto does here
         self._forget_old(execution)
         self._tell(execution)
-        execution.ended.set()
+        vars(execution)[ENDED].set()
 
     def _forget_old(self, execution: Execution) -> None:
         self._ended.append(execution)
         if len(self._ended) > NEWEST_HISTORIES:
-            self._ended.pop(0).exec_worker.env.event_manager._history_event_list.clear()  # noqa: SLF001
+            worker: Any = self._ended.pop(0).exec_worker
+            worker.env.event_manager._history_event_list.clear()  # noqa: SLF001
 
     def _tell(self, execution: Execution) -> None:
         self._emit("aws.states", DETAIL_TYPE, [execution.exec_arn], _detail(execution))
@@ -109,18 +116,13 @@ def _detail(execution: Execution) -> dict[str, Any]:
     }
 
 
-def _milliseconds(time: datetime.datetime | None) -> int | None:
+def _milliseconds(time: datetime | None) -> int | None:
     return None if time is None else round(time.timestamp() * 1000)
 
 
-def _stop_execution(self: StateMachine, execution_arn: str) -> Execution:
-    return _find(self, execution_arn)
-
-
-def _find(machine: StateMachine, execution_arn: str) -> Execution:
-    from moto.stepfunctions.exceptions import ExecutionDoesNotExist  # noqa: PLC0415
-
-    for execution in machine.executions:
+def _stop_execution(self: StateMachine, execution_arn: str) -> Any:
+    """Find the execution; `_stop_with_reason` stops it."""
+    for execution in self.executions:
         if execution.execution_arn == execution_arn:
             return execution
     raise ExecutionDoesNotExist(f"Execution Does Not Exist: '{execution_arn}'")
@@ -130,14 +132,16 @@ def _start_execution(self: StepFunctionResponse) -> ActionResult:
     """moto has no name for an execution that comes without one."""
     name = self._get_param("name") or str(uuid.uuid4())
     backend: Any = self.stepfunction_backend
-    execution = backend.start_execution(self._get_param("stateMachineArn"), name, self._get_param("input", if_none="{}"))
+    execution = backend.start_execution(
+        self._get_param("stateMachineArn"), name, self._get_param("input", if_none="{}")
+    )
     return ActionResult({"executionArn": execution.execution_arn, "startDate": execution.start_date})
 
 
 def _stop_with_reason(self: StepFunctionResponse) -> ActionResult:
     """moto drops the error and the cause."""
     execution: Any = self.stepfunction_backend.stop_execution(self._get_param("executionArn"))
-    now = datetime.datetime.now(tz=datetime.UTC)
+    now = datetime.now(UTC)
     execution.stop(stop_date=now, error=self._get_param("error"), cause=self._get_param("cause"))
     return ActionResult({"stopDate": execution.stop_date or now})
 

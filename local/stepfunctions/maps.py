@@ -1,7 +1,7 @@
 """Maps with AWS's limits, and distributed ones whose children are executions of their own and may fail the map.
 
-moto runs any number of inline iterations at once, starts a thread for each place although there are fewer items, recurses
-once an item, and lets a distributed map succeed with failed children.
+moto runs any number of inline iterations at once, starts a thread for each place although there are fewer items,
+recurses once an item, and lets a distributed map succeed with failed children.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ INLINE_CONCURRENCY, DISTRIBUTED_CONCURRENCY = 40, 10_000
 class _Unrecorded(EventManager):
     """The history of a distributed map's children, which is theirs and not the parent's. Nobody can ask for it here."""
 
-    def _publish_history_event(self, **_: Any) -> None:
+    def _publish_history_event(self, *_: Any, **__: Any) -> None:
         """Keep nothing."""
 
 
@@ -73,7 +73,7 @@ def _distributed(self: Any, env: Environment, eval_input: Any) -> None:
     _iterate(self, env, eval_input, items, eval_input.map_run_record.max_concurrency, DISTRIBUTED_CONCURRENCY)
 
 
-def _iterate(  # noqa: PLR0913 - what both kinds of map have in common
+def _iterate(  # noqa: PLR0913, PLR0917 - what both kinds of map have in common
     component: Any, env: Environment, given: Any, items: list[Any], asked: int, most: int
 ) -> None:
     pool = JobPool(job_program=component._get_iteration_program(), job_inputs=items)  # noqa: SLF001
@@ -90,7 +90,7 @@ def _iterate(  # noqa: PLR0913 - what both kinds of map have in common
 
 
 def _work_inline(self: Any, job: Job | None, worker_frame: Environment) -> None:
-    """Work off jobs until there are none. A frame closes before its job does: the map goes on when the last job is closed."""
+    """Work off jobs until there are none. A frame closes before its job does: with the last job, the map goes on."""
     if job is None:
         self._env.close_frame(worker_frame)
     while job is not None:
@@ -139,15 +139,14 @@ def _child(self: Any, env: Environment, job: Job) -> None:
     if aborted:
         job.job_output = RuntimeError("the map run was aborted")
     elif failed:
-        job.job_output = _threshold_exceeded(env, record, self._job_pool._jobs_number)
+        job.job_output = _threshold_exceeded(env, record, self._job_pool._jobs_number)  # noqa: SLF001
     else:
         job.job_output = env.states.get_input()
 
 
-
 def _enter_child(self: Any, env: Environment, job: Job, record: MapRunRecord) -> None:
     """A child has the item as its input, and its own name and ARN; only the item's selection sees the map."""
-    context = env.states.context_object.context_object_data
+    context: dict[str, Any] = env.states.context_object.context_object_data  # type: ignore[assignment]
     context["Map"] = MapData(Item=ItemData(Index=job.job_index, Value=job.job_input))
     env.states.reset(input_value=job.job_input)
     env.stack.append(env.states.get_input())
@@ -181,7 +180,7 @@ def _threshold_exceeded(env: Environment, record: MapRunRecord, items: int) -> F
         env=env,
         error_name=error,
         event_type=HistoryEventType.MapRunFailed,
-        event_details=EventDetails(mapRunFailedEventDetails=details),
+        event_details=EventDetails(mapRunFailedEventDetails=details),  # type: ignore[typeddict-item]
     )
     return FailureEventException(failure_event=event)
 

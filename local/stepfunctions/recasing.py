@@ -1,16 +1,17 @@
 """Parameters and results of service integrations in PascalCase, as Step Functions spells them.
 
-moto hands parameters to boto3 as they stand in the definition and returns what boto3 returns. AWS's rules, by the shapes of
-the operation: a name begins with a capital (`family` is `Family`), a leading acronym is one capital (`SSESpecification`
-is `SseSpecification`, `BOOL` is `Bool`), the rest of the name stays. A name that the operation has not is refused.
+moto hands parameters to boto3 as they stand in the definition and returns what boto3 returns. AWS's rules, by the
+shapes of the operation: a name begins with a capital (`family` is `Family`), a leading acronym is one word
+(`SSESpecification` is `SseSpecification`, `BOOL` is `Bool`), the rest of the name stays. A name that the operation has
+not is refused.
 """
 
 from __future__ import annotations
 
 import base64
-import datetime
 import functools
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from botocore.model import ListShape, MapShape, Shape, StringShape, StructureShape
@@ -72,8 +73,8 @@ def from_response(value: Any, shape: Shape | None, *, epoch: bool = False) -> An
 
 
 def _scalar(value: Any, *, epoch: bool) -> Any:
-    if isinstance(value, datetime.datetime):
-        utc = value.astimezone(datetime.UTC)
+    if isinstance(value, datetime):
+        utc = value.astimezone(UTC)
         return round(utc.timestamp() * 1000) if epoch else utc.strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
     if isinstance(value, StreamingBody):
         return value.read().decode()
@@ -124,4 +125,3 @@ def install(patches: Patches, client: Callable[[str], Any]) -> None:
     for kind in (StateTaskServiceAwsSdk, StateTaskServiceEcs):
         patches.replace(kind, "_normalise_parameters", normalise_parameters)
         patches.replace(kind, "_normalise_response", normalise_response)
-

@@ -1,8 +1,8 @@
 """The interpreter without what costs more than the states themselves.
 
-moto makes a boto3 client for each call, parses each JSON path each time, parses the definition for each execution, copies
-inputs with `copy.deepcopy`, writes the source of every component around an error (also one that is caught) to the log, and
-keeps every thread that ever ran.
+moto makes a boto3 client for each call, parses each JSON path each time and the definition for each execution, copies
+inputs with `copy.deepcopy`, writes the source of every component around an error (also one that is caught) to the log,
+and keeps every thread that ever ran.
 """
 
 from __future__ import annotations
@@ -11,8 +11,6 @@ import functools
 import logging
 from typing import TYPE_CHECKING, Any
 
-import jsonpath_ng
-import jsonpath_ng.ext
 from moto.stepfunctions.parser import utils
 from moto.stepfunctions.parser.asl.component.common.path import result_path
 from moto.stepfunctions.parser.asl.component.common.string import string_expression
@@ -64,8 +62,8 @@ def install(patches: Patches, client: Callable[[str, str], Any]) -> None:
 
     patches.replace_everywhere(PACKAGE, "boto_client_for", boto_client.boto_client_for, client_for)
     patches.replace_everywhere(PACKAGE, "TMP_THREADS", utils.TMP_THREADS, _Forgetful())
-    patches.replace(json_path, "parse", functools.lru_cache(maxsize=4096)(jsonpath_ng.ext.parse))
-    patches.replace(result_path, "parse", functools.lru_cache(maxsize=4096)(jsonpath_ng.parse))
+    patches.replace(json_path, "parse", functools.lru_cache(maxsize=4096)(vars(json_path)["parse"]))
+    patches.replace(result_path, "parse", functools.lru_cache(maxsize=4096)(vars(result_path)["parse"]))
     # Components hold no state of an evaluation, so executions can share them.
     parse = functools.lru_cache(maxsize=64)(AmazonStateLanguageParser.parse)
     patches.replace(AmazonStateLanguageParser, "parse", staticmethod(parse))

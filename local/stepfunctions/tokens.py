@@ -1,7 +1,7 @@
 """Task tokens: one for each attempt, found at once whoever holds it, and void when its task is over.
 
-moto gives one token to a state, so that a retry finds the answer of the attempt before; it looks a token up in one running
-execution after the other; and it accepts an answer to a task that has ended, where AWS says TaskTimedOut.
+moto gives one token to a state, so that a retry finds the answer of the attempt before; it looks a token up in one
+running execution after the other; and it accepts an answer to a task that has ended, where AWS says TaskTimedOut.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from moto.core.exceptions import ServiceException
-from moto.stepfunctions.parser.api import InvalidToken
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service import StateTaskService
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state_task_service_callback import (
     StateTaskServiceCallback,
@@ -38,14 +37,21 @@ if TYPE_CHECKING:
     from local.patching import Patches
 
 
-class TaskTimedOut(ServiceException):  # noqa: N818 - AWS's name
+class TaskTimedOut(ServiceException):
     """The task that the token stood for is over."""
 
     code = "TaskTimedOut"
     message = "Task Timed Out: 'Provided task does not exist anymore'"
 
 
-class InvalidOutput(ServiceException):  # noqa: N818 - AWS's name
+class InvalidToken(ServiceException):
+    """The token is none that was given out."""
+
+    code = "InvalidToken"
+    message = "Invalid Token: 'Invalid token'"
+
+
+class InvalidOutput(ServiceException):
     """The output is not JSON."""
 
     code = "InvalidOutput"
@@ -72,6 +78,14 @@ class Tokens:
         """Let no answer in any more."""
         with self._lock:
             self._waiting.pop(token, None)
+
+    def succeed(self, token: str, output: str) -> None:
+        """Hand in a task's result. Raises InvalidOutput for what is no JSON, and as `settle` does."""
+        try:
+            json.loads(output)
+        except ValueError as error:
+            raise InvalidOutput(f"Invalid Output: {error}") from error
+        self.settle(CallbackOutcomeSuccess(callback_id=token, output=output))
 
     def settle(self, outcome: CallbackOutcome) -> None:
         """Hand in a task's outcome. Raises TaskTimedOut for a task that is over, InvalidToken for no token of ours."""
@@ -100,16 +114,12 @@ class Tokens:
         return hmac.digest(self._key, body, hashlib.sha256)
 
 
-def install(patches: Patches) -> None:
+def install(patches: Patches) -> Tokens:
     """Give each attempt a token of its own."""
     tokens = Tokens()
 
     def send_task_success(_: Any, task_token: str, outcome: str) -> None:
-        try:
-            json.loads(outcome)
-        except ValueError as error:
-            raise InvalidOutput(f"Invalid Output: {error}") from error
-        tokens.settle(CallbackOutcomeSuccess(callback_id=task_token, output=outcome))
+        tokens.succeed(task_token, outcome)
 
     def send_task_failure(_: Any, task_token: str, error: str | None = None, cause: str | None = None) -> None:
         tokens.settle(CallbackOutcomeFailure(callback_id=task_token, error=error, cause=cause))
@@ -117,7 +127,7 @@ def install(patches: Patches) -> None:
     def send_task_heartbeat(_: Any, task_token: str) -> None:
         tokens.heartbeat(task_token)
 
-    def evaluate(self: StateTaskServiceCallback, env: Environment) -> None:
+    def evaluate(self: Any, env: Environment) -> None:
         if not self._is_integration_pattern():
             StateTaskService._eval_execution(self, env)  # noqa: SLF001 - the class's own next step
             return
@@ -142,6 +152,7 @@ def install(patches: Patches) -> None:
     patches.replace(StepFunctionResponse, "send_task_failure", _failure_with_cause)
     patches.replace(StateTaskServiceCallback, "_eval_execution", evaluate)
     patches.replace(StateTaskServiceCallback, "_eval_body", StateTaskService._eval_body)  # noqa: SLF001
+    return tokens
 
 
 def _failure_with_cause(self: StepFunctionResponse) -> Any:

@@ -1,7 +1,7 @@
 """Waits that end at once when an execution is stopped, times out or is done with, and work that is called off then.
 
-moto abandons the threads of a stopped execution: they sleep on to the end of their waits, and the tasks that they started
-run on. AWS ends an aborted execution at once and stops its ECS tasks.
+moto abandons the threads of a stopped execution: they sleep on to the end of their waits, and the tasks that they
+started run on. AWS ends an aborted execution at once and stops its ECS tasks.
 """
 
 from __future__ import annotations
@@ -173,9 +173,13 @@ def has_only_brief_states(component: IterationComponent) -> bool:
 
 
 def _waits_for_token(state: ExecutionState) -> bool:
-    """Whether the state calls an API that answers at once, and then waits for its token, which has its own time limit."""
-    sdk = isinstance(state, StateTaskServiceAwsSdk) and state.resource.api_name != "lambda"
-    return sdk and state.resource.condition == ResourceCondition.WaitForTaskToken and state.heartbeat is None
+    """Whether the state calls an API that answers at once, and then waits for its token, which has its own limit."""
+    return (
+        isinstance(state, StateTaskServiceAwsSdk)
+        and state.resource.api_name != "lambda"
+        and state.resource.condition == ResourceCondition.WaitForTaskToken
+        and state.heartbeat is None
+    )
 
 
 def _shape_output(self: ExecutionState, env: Environment) -> None:
@@ -214,7 +218,7 @@ def _retry(self: RetrierDecl, env: Environment) -> None:
 
 def _evaluate_program(original: Callable[..., None]) -> Callable[..., None]:
     def evaluate(self: Program, env: Environment) -> None:
-        """Without a time limit there is nothing to wait for in another thread: hundreds of iterations would have one each."""
+        """Without a time limit nothing needs another thread: hundreds of iterations would have one each."""
         if self.timeout_seconds:
             original(self, env)
             return

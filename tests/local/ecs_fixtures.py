@@ -6,17 +6,9 @@ import threading
 
 import pytest
 from ecs_cluster import Cluster, Events
-from embedded_account import EmbeddedAccount
 
 from local.runtimes import EcsRuntime
 from local.runtimes.logs import LogTarget
-
-
-@pytest.fixture(scope="module")
-def account(tmp_path_factory):
-    made = EmbeddedAccount(tmp_path_factory.mktemp("ecs"))
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")

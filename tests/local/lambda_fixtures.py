@@ -3,17 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from embedded_account import EmbeddedAccount
 from lambda_functions import Functions, Outcomes
 
 from local.runtimes import LambdaRuntime
-
-
-@pytest.fixture(scope="module")
-def account(tmp_path_factory):
-    made = EmbeddedAccount(tmp_path_factory.mktemp("lambda"))
-    yield made
-    made.close()
 
 
 @pytest.fixture(scope="module")

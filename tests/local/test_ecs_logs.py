@@ -6,7 +6,7 @@ from embedded_account import TIMEOUT
 
 from local.runtimes.logs import MESSAGE_BYTES, LogTarget
 
-pytest_plugins = ["ecs_fixtures"]
+pytest_plugins = ["account_fixtures", "ecs_fixtures"]
 
 
 def test_lines_keep_their_order_and_the_last_one_needs_no_end(cluster, plain):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import uuid
 
 import pytest
 from ecs_cluster import Cluster
@@ -11,7 +12,7 @@ from embedded_account import TIMEOUT
 from local.runtimes import EcsRuntime
 from local.sandbox.memory import MemoryLimits
 
-pytest_plugins = ["ecs_fixtures"]
+pytest_plugins = ["account_fixtures", "ecs_fixtures"]
 
 
 def test_a_task_runs_through_its_states_with_times_in_order(cluster, plain):
@@ -185,6 +186,14 @@ def test_a_deregistered_definition_cannot_run(cluster):
 def test_an_awsvpc_task_needs_a_network(cluster, plain):
     with pytest.raises(cluster.ecs.exceptions.InvalidParameterException, match="Network Configuration"):
         cluster.ecs.run_task(cluster=cluster.name, taskDefinition=plain)
+
+
+def test_a_repeated_request_starts_no_second_task(cluster, plain):
+    token = uuid.uuid4().hex
+    first, again = (cluster.start(plain, "exit", "0", clientToken=token)["tasks"] for _ in range(2))
+    assert [task["taskArn"] for task in first] == [task["taskArn"] for task in again]
+    assert cluster.start(plain, "exit", "0")["tasks"][0]["taskArn"] != first[0]["taskArn"]
+    cluster.wait(first[0])
 
 
 def test_unknown_tasks_are_reported_missing(cluster, plain):

@@ -6,18 +6,14 @@ import os
 import stat
 
 import pytest
-from embedded_account import ACCOUNT, REGION, EmbeddedAccount
+from embedded_account import ACCOUNT, REGION
 
 from local.filesystem import FileSystems, MountError
 
 WHERE = {"account": ACCOUNT, "region": REGION}
 
 
-@pytest.fixture(scope="module")
-def account(tmp_path_factory):
-    made = EmbeddedAccount(tmp_path_factory.mktemp("efs"))
-    yield made
-    made.close()
+pytest_plugins = ["account_fixtures"]
 
 
 def test_each_file_system_has_its_own_directory(tmp_path):

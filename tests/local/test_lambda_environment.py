@@ -15,7 +15,7 @@ from lambda_functions import PROGRAM, Functions
 from local.runtimes import LambdaRuntime
 from local.sandbox.processes import Launcher
 
-pytest_plugins = ["lambda_fixtures"]
+pytest_plugins = ["account_fixtures", "lambda_fixtures"]
 
 
 def mounted(functions, path, **settings):
@@ -127,6 +127,19 @@ class TestLog:
         assert len(lines) == len(shapes), lines
         for line, shape in zip(lines, shapes, strict=True):
             assert re.fullmatch(shape, line), line
+
+    def test_a_message_of_many_lines_is_one_event_among_what_is_printed(self, functions):
+        name = functions.create()
+        text = "first\nsecond\n" + "ä" * 100_000
+        event = {
+            "do": "eval",
+            "expression": "[print('before', end=''), logging.getLogger().warning(event['text']), print('after')]",
+        }
+        functions.invoke(name, event | {"text": text})
+        ((_, lines),) = functions.log(name).items()
+        printed = lines[2:-2]
+        assert [printed[0], printed[-1]] == ["before", "after"]
+        assert re.fullmatch(rf"\[WARNING\]\t[^\t]+\t[^\t]+\t{text}", printed[1])
 
     def test_the_configured_group_is_used(self, functions):
         name = functions.create(LoggingConfig={"LogGroup": "/node/functions/role"})

@@ -17,7 +17,7 @@ from moto.awslambda.utils import get_backend
 from local.runtimes import FunctionError, LambdaRuntime
 from local.sandbox.memory import MemoryLimits
 
-pytest_plugins = ["lambda_fixtures"]
+pytest_plugins = ["account_fixtures", "lambda_fixtures"]
 
 
 def test_an_invocation_runs_the_uploaded_bundle(functions):

@@ -9,6 +9,9 @@ import zlib
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from handlers.transfer import digest as module
 from handlers.transfer.digest import (
     Declared,
@@ -20,8 +23,6 @@ from handlers.transfer.digest import (
     read_exactly,
     to_base64,
 )
-from hypothesis import given
-from hypothesis import strategies as st
 
 if TYPE_CHECKING:
     from pathlib import Path

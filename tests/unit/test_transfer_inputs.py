@@ -120,7 +120,7 @@ def test_a_bad_input_is_refused_with_its_code_and_value(
     s3: S3Client, entry: dict[str, Any], code: str, offending: str
 ) -> None:
     error = refusal(s3, entry)
-    assert error.details["code"] == code
+    assert f"code: {code}" in error.details
     assert offending in str(error)
 
 
@@ -129,8 +129,8 @@ def test_a_bucket_that_is_not_allowed_names_the_configuration_key(s3: S3Client) 
 
 
 def test_nothing_is_asked_of_s3_before_every_input_is_checked(s3: S3Client) -> None:
-    assert refusal(s3, {"uri": "s3://lab/absent"}, {"uri": "s3://lab/scan.nii", "path": "../x"}).details["code"] == (
-        "InputPathInvalid")
+    error = refusal(s3, {"uri": "s3://lab/absent"}, {"uri": "s3://lab/scan.nii", "path": "../x"})
+    assert "code: InputPathInvalid" in error.details
 
 
 @pytest.mark.parametrize(
@@ -147,20 +147,20 @@ def test_two_inputs_for_one_path_are_refused(
 ) -> None:
     for inputs in ((first, second), (second, first)):
         error = refusal(s3, *inputs)
-        assert error.details["code"] == "InputPathConflict"
-        assert error.details["path"] == path
+        assert "code: InputPathConflict" in error.details
+        assert f"path: {path}" in error.details
 
 
 def test_keys_of_one_prefix_that_cannot_be_files_together_are_refused(s3: S3Client) -> None:
     s3.put_object(Bucket="lab", Key="set/sub", Body=b"")
-    assert refusal(s3, {"uri": "s3://lab/set/"}).details["code"] == "InputPathConflict"
+    assert "code: InputPathConflict" in refusal(s3, {"uri": "s3://lab/set/"}).details
 
 
 @pytest.mark.parametrize("key", ["bad/../up", "bad//x", "bad/folder/"])
 def test_a_key_that_is_no_path_is_refused_by_name(s3: S3Client, key: str) -> None:
     s3.put_object(Bucket="lab", Key=key, Body=b"content")
     error = refusal(s3, {"uri": "s3://lab/bad/"})
-    assert error.details["code"] == "InputPathInvalid"
+    assert "code: InputPathInvalid" in error.details
     assert key in str(error)
 
 
@@ -168,7 +168,7 @@ def test_an_archived_object_is_refused(s3: S3Client) -> None:
     s3.put_object(Bucket="lab", Key="cold/x", Body=b"", StorageClass="GLACIER")
     for uri in ("s3://lab/cold/x", "s3://lab/cold/"):
         error = refusal(s3, {"uri": uri})
-        assert error.details["code"] == "InputArchived"
+        assert "code: InputArchived" in error.details
         assert "s3://lab/cold/x" in str(error)
 
 
@@ -193,7 +193,7 @@ def test_denied_access_names_the_configuration_key(uri: str) -> None:
     for answer in ("403", "AccessDenied"):
         with pytest.raises(BadRequest, match=r"storage\.inputBuckets") as caught:
             list(list_inputs(Answers(answer), [{"uri": uri}], ALLOWED))  # type: ignore[arg-type]
-        assert caught.value.details["code"] == "InputAccessDenied"
+        assert "code: InputAccessDenied" in caught.value.details
 
 
 def test_a_fault_of_s3_itself_stays_what_it_is() -> None:
@@ -212,7 +212,7 @@ def test_an_object_over_the_limit_is_refused() -> None:
     page = {"Contents": [{"Key": "p/b", "Size": (1 << 40) + 1, "ETag": '"e"'}], "IsTruncated": False}
     with pytest.raises(BadRequest, match=str(1 << 40)) as caught:
         list(list_inputs(Answers(pages=[page]), [{"uri": "s3://lab/p/"}], ALLOWED))  # type: ignore[arg-type]
-    assert caught.value.details["code"] == "InputTooLarge"
+    assert "code: InputTooLarge" in caught.value.details
 
 
 def test_a_plan_is_written_in_parts_and_read_back(s3: S3Client) -> None:
@@ -267,5 +267,6 @@ def test_a_long_listing_is_planned_in_bounded_memory() -> None:
     answer = subprocess.run([sys.executable, "-c", LISTING, str(count)], capture_output=True, text=True, check=True)
     plan = json.loads(answer.stdout)
     assert plan["files"] == count
-    assert plan["parts"] == plan["written"] <= 400
+    assert plan["parts"] <= 400
+    assert plan["written"] == plan["parts"] + 1  # the report
     assert plan["grownKiB"] < 16 << 10

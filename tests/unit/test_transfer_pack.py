@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
 from handlers.transfer.pack import (
     FILE_WEIGHT,
     MAX_FILE_BYTES,
@@ -20,8 +23,6 @@ from handlers.transfer.pack import (
     pack,
     part_weight,
 )
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
 SMALLEST_RANGE = 64 * MIB
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from handlers.transfer.paths import MAX_LEVELS, MAX_PATH_BYTES, Taken, path_fault
 from hypothesis import given
 from hypothesis import strategies as st
+
+from handlers.transfer.paths import MAX_LEVELS, MAX_PATH_BYTES, Taken, path_fault
 
 
 @pytest.mark.parametrize(

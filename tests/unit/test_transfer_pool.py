@@ -6,6 +6,7 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+
 from handlers.transfer.pool import Allowance, ordered, workers
 
 if TYPE_CHECKING:
