@@ -63,6 +63,7 @@ class Measured:
 
 def workloads(scale: float) -> list[Workload]:
     """Scale down the number of files, or the size where it is one."""
+
     def some(count: int) -> int:
         return max(1, round(count * scale))
 
@@ -179,11 +180,18 @@ class Bench:
         self.run = directory / "mount" / "runs" / "bench"
         self.output = self.run / "work" / "node" / "1" / "output"
         self.environment = {
-            **os.environ, "AWS_ACCESS_KEY_ID": "bench", "AWS_SECRET_ACCESS_KEY": "bench",
-            "AWS_DEFAULT_REGION": "us-east-1", "AWS_ENDPOINT_URL": self.endpoint, "AWS_CONFIG_FILE": os.devnull,
+            **os.environ,
+            "AWS_ACCESS_KEY_ID": "bench",
+            "AWS_SECRET_ACCESS_KEY": "bench",
+            "AWS_DEFAULT_REGION": "us-east-1",
+            "AWS_ENDPOINT_URL": self.endpoint,
+            "AWS_CONFIG_FILE": os.devnull,
             "MOUNT_PATH": str(directory / "mount"),
-            "RESULTS_BUCKET": "results", "RUN_TABLE": "runs", "NODE_NAME": "bench",
-            "DEPLOYMENT_MODE": "basic"}
+            "RESULTS_BUCKET": "results",
+            "RUN_TABLE": "runs",
+            "NODE_NAME": "bench",
+            "DEPLOYMENT_MODE": "basic",
+        }
 
     def prepare(self, workload: Workload) -> dict[str, str]:
         """Make the files once, as objects and as a node's output, which are the same files."""
@@ -239,8 +247,10 @@ def compare(bench: Bench, workload: Workload, options: argparse.Namespace) -> It
             peak = max(run.peak_mib for run in measured)
             label = "`aws s3 cp`" if name == "aws" else f"handlers, {workers} at once"
             rates = f"{workload.size / MIB / seconds:,.0f} | {workload.files / seconds:,.0f}"
-            yield (f"| {workload.name} | {direction} | {label} | {seconds:.2f} | {rates} | {cpu:.2f} | {peak:.0f} "
-                   f"| {baseline / seconds:.2f} |")
+            yield (
+                f"| {workload.name} | {direction} | {label} | {seconds:.2f} | {rates} | {cpu:.2f} | {peak:.0f} "
+                f"| {baseline / seconds:.2f} |"
+            )
             if name == "handlers" and peak > MEMORY_LIMIT_MIB:
                 yield f"| | | over {MEMORY_LIMIT_MIB} MiB | | | | | | |"
 
@@ -269,8 +279,11 @@ def report(options: argparse.Namespace) -> None:
         with tempfile.TemporaryDirectory(dir=options.directory) as name:
             directory = Path(name)
             (directory / "store" / "objects").mkdir(parents=True)
-            server = subprocess.Popen([sys.executable, str(ROOT / "benchmarks" / "transfer_endpoint.py"),
-                                       str(directory / "store")], stdout=subprocess.PIPE, text=True)
+            server = subprocess.Popen(
+                [sys.executable, str(ROOT / "benchmarks" / "transfer_endpoint.py"), str(directory / "store")],
+                stdout=subprocess.PIPE,
+                text=True,
+            )
             assert server.stdout
             try:
                 for row in compare(Bench(directory, aws, int(server.stdout.readline())), workload, options):

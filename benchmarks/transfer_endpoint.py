@@ -133,16 +133,22 @@ class Connection:
         more = len(page) > limit
         token = f"<NextContinuationToken>{escape(page[limit - 1])}</NextContinuationToken>" if more else ""
         rows = "".join(self._row(self.store.path(bucket), key) for key in page[:limit])
-        self._answer(200, (
-            f"<ListBucketResult {XMLNS}><Name>{bucket}</Name><Prefix>{escape(prefix)}</Prefix><EncodingType>url"
-            f"</EncodingType><KeyCount>{len(page[:limit])}</KeyCount><IsTruncated>{str(more).lower()}</IsTruncated>"
-            f"{token}{rows}</ListBucketResult>").encode())
+        self._answer(
+            200,
+            (
+                f"<ListBucketResult {XMLNS}><Name>{bucket}</Name><Prefix>{escape(prefix)}</Prefix><EncodingType>url"
+                f"</EncodingType><KeyCount>{len(page[:limit])}</KeyCount><IsTruncated>{str(more).lower()}</IsTruncated>"
+                f"{token}{rows}</ListBucketResult>"
+            ).encode(),
+        )
 
     @staticmethod
     def _row(base: Path, key: str) -> str:
         size = (base / key).stat().st_size
-        return (f"<Contents><Key>{urllib.parse.quote(key)}</Key><Size>{size}</Size><ETag>&quot;{size:x}&quot;</ETag>"
-                "<LastModified>2026-01-01T00:00:00.000Z</LastModified><StorageClass>STANDARD</StorageClass></Contents>")
+        return (
+            f"<Contents><Key>{urllib.parse.quote(key)}</Key><Size>{size}</Size><ETag>&quot;{size:x}&quot;</ETag>"
+            "<LastModified>2026-01-01T00:00:00.000Z</LastModified><StorageClass>STANDARD</StorageClass></Contents>"
+        )
 
     def _put(self, name: str, query: dict[str, str], length: int) -> None:
         upload = query.get("uploadId")
@@ -165,17 +171,22 @@ class Connection:
         if "delete" in query:
             text = f"<DeleteResult {XMLNS}/>"
         elif "uploads" in query:
-            text = (f"<InitiateMultipartUploadResult {XMLNS}><UploadId>{self.store.open_upload()}</UploadId>"
-                    "</InitiateMultipartUploadResult>")
+            text = (
+                f"<InitiateMultipartUploadResult {XMLNS}><UploadId>{self.store.open_upload()}</UploadId>"
+                "</InitiateMultipartUploadResult>"
+            )
         else:
             self.store.complete(query["uploadId"], name)
             text = f'<CompleteMultipartUploadResult {XMLNS}><ETag>"0"</ETag></CompleteMultipartUploadResult>'
         self._answer(200, text.encode())
 
     def _head(self, status: int, length: int, extra: str = "") -> None:
-        self.sock.sendall((
-            f"HTTP/1.1 {status} {REASONS[status]}\r\nContent-Length: {length}\r\nDate: {formatdate(usegmt=True)}\r\n"
-            f"Last-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n{extra}\r\n").encode())
+        self.sock.sendall(
+            (
+                f"HTTP/1.1 {status} {REASONS[status]}\r\nContent-Length: {length}\r\n"
+                f"Date: {formatdate(usegmt=True)}\r\nLast-Modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n{extra}\r\n"
+            ).encode()
+        )
 
     def _answer(self, status: int, body: bytes = b"", extra: str = "") -> None:
         self._head(status, len(body), extra + ("Content-Type: application/xml\r\n" if body else ""))

@@ -189,12 +189,14 @@ class HttpRequest:
             for key, value in environ.items()
             if key.startswith("HTTP_") or (key in {"CONTENT_TYPE", "CONTENT_LENGTH"} and value)
         }
-        body = (
-            environ["wsgi.input"].read()
-            if environ.get("CONTENT_LENGTH") or environ.get("wsgi.input_terminated")
-            else b""
-        )
-        return cls(environ["REQUEST_METHOD"], path, query, headers, body)
+        return cls(environ["REQUEST_METHOD"], path, query, headers, _body(environ))
+
+
+def _body(environ: dict[str, Any]) -> bytes:
+    """The request's body: the connection stays open behind it, so that its length, or its last chunk, must tell."""
+    if length := environ.get("CONTENT_LENGTH"):
+        return bytes(environ["wsgi.input"].read(int(length)))
+    return bytes(environ["wsgi.input"].read()) if environ.get("wsgi.input_terminated") else b""
 
 
 def _too_large() -> Answer:

@@ -16,7 +16,7 @@ from local.container.context import Context, ContextError
 from local.container.dockerfile import DockerfileError, parse
 from local.container.environments import Environments, PackagesError, read_requirements
 from local.sandbox.launcher.root import SYSTEM
-from local.sandbox.processes import DEFAULT_UID, Mount
+from local.sandbox.spec import DEFAULT_UID, Mount
 
 if TYPE_CHECKING:
     from collections.abc import Callable

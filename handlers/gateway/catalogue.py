@@ -50,4 +50,4 @@ def delete_layer(name: LayerName) -> Response[dict[str, Any]]:
 
 
 def _answer(status: int, body: dict[str, Any]) -> Response[dict[str, Any]]:
-    return Response(status, "application/json", json.dumps(body))  # type: ignore[arg-type]
+    return Response(status, "application/json", body)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 from aws_lambda_powertools.event_handler import Response
@@ -32,7 +31,7 @@ def get_health() -> Response[dict[str, Any]]:
         "issues": issues,
         "resources": {"efsLayers": layers, "sfnActiveExecutions": active},
     }
-    return Response(200, "application/json", json.dumps(body))  # type: ignore[arg-type]
+    return Response(200, "application/json", body)
 
 
 def _probe(component: str, ask: Callable[[], Any], issues: list[dict[str, str]]) -> Any:

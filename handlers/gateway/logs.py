@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Annotated, Any
 
 from aws_lambda_powertools.event_handler import Response
@@ -47,7 +46,7 @@ def read_logs(
     exhausted = all(places.get(source.key, {}).get("end") for source in sources)
     complete = run["status"] in ENDED and exhausted
     body = {"events": events, "complete": complete, "nextToken": None if complete else cursor.write(places)}
-    return Response(200, "application/json", json.dumps(body))  # type: ignore[arg-type]
+    return Response(200, "application/json", body)
 
 
 def _sources(run: Item, node: str | None, component: str | None) -> list[Source]:

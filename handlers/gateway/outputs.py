@@ -54,4 +54,4 @@ def _link(key: str) -> str:
 
 
 def _answer(body: dict[str, Any]) -> Response[dict[str, Any]]:
-    return Response(200, "application/json", json.dumps(body))  # type: ignore[arg-type]
+    return Response(200, "application/json", body)

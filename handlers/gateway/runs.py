@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -63,7 +62,7 @@ def cancel_run(run_id: RunPath) -> Response[dict[str, Any]]:
 
 
 def _json(status: int, body: dict[str, Any]) -> Response[dict[str, Any]]:
-    return Response(status, "application/json", json.dumps(body))  # type: ignore[arg-type]
+    return Response(status, "application/json", body)
 
 
 def _links(run_id: str) -> dict[str, str]:

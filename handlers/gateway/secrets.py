@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from aws_lambda_powertools.event_handler import Response
@@ -49,4 +48,4 @@ def _scope(scope: str) -> str:
 
 
 def _answer(body: dict[str, Any]) -> Response[dict[str, Any]]:
-    return Response(200, "application/json", json.dumps(body))  # type: ignore[arg-type]
+    return Response(200, "application/json", body)

@@ -19,10 +19,17 @@ def bulk_client() -> S3Client:
     import boto3  # noqa: PLC0415 (170 ms that importing the handler does not need)
     from botocore.config import Config  # noqa: PLC0415
 
-    return boto3.session.Session().client("s3", config=Config(
-        max_pool_connections=CONNECTIONS, retries={"mode": "standard", "max_attempts": ATTEMPTS},
-        tcp_keepalive=True, connect_timeout=10, read_timeout=60,
-        # A range's answer may carry a checksum of the whole object; whole objects ask for theirs by request.
-        response_checksum_validation="when_required",
-        # Every body goes with a signed checksum header, so hashing it once more for the signature adds nothing.
-        s3={"payload_signing_enabled": False}))
+    return boto3.session.Session().client(
+        "s3",
+        config=Config(
+            max_pool_connections=CONNECTIONS,
+            retries={"mode": "standard", "max_attempts": ATTEMPTS},
+            tcp_keepalive=True,
+            connect_timeout=10,
+            read_timeout=60,
+            # A range's answer may carry a checksum of the whole object; whole objects ask for theirs by request.
+            response_checksum_validation="when_required",
+            # Every body goes with a signed checksum header, so hashing it once more for the signature adds nothing.
+            s3={"payload_signing_enabled": False},
+        ),
+    )

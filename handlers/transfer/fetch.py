@@ -162,8 +162,10 @@ class Download:
         digest = self._digest_on_disk(place, sha1=True) if sha1 else self._digest_large(number, place)
         received = crc_of_parts((receipt["crc32"], receipt["end"] - receipt["start"]) for receipt in receipts)
         if received != digest.crc32 or any(receipt["etag"] != file.etag for receipt in receipts):
-            raise Conflict(f"input {file.uri}: the file on disk differs from what its {len(receipts)} ranges received",
-                           {"code": "InputCorrupt", "uri": file.uri, "path": file.path})
+            raise Conflict(
+                f"input {file.uri}: the file on disk differs from what its {len(receipts)} ranges received",
+                {"code": "InputCorrupt", "uri": file.uri, "path": file.path},
+            )
         _verify(file, place, digest.sha256)
         _verify_declared(file, place, digest, expected)
         place.show()
@@ -194,17 +196,26 @@ def _verify(file: InputFile, place: Landing, sha256: str) -> None:
     """Compare with the requester's SHA-256, if any; a file that is not what it should be is removed."""
     if file.sha256 is not None and sha256 != file.sha256:
         place.discard()
-        raise BadRequest(f"input {file.uri} has SHA-256 {sha256}, the request says {file.sha256}",
-                         {"code": "InputSha256Mismatch", "expected": file.sha256, "actual": sha256, "uri": file.uri,
-                          "path": file.path})
+        raise BadRequest(
+            f"input {file.uri} has SHA-256 {sha256}, the request says {file.sha256}",
+            {
+                "code": "InputSha256Mismatch",
+                "expected": file.sha256,
+                "actual": sha256,
+                "uri": file.uri,
+                "path": file.path,
+            },
+        )
 
 
 def _verify_declared(file: InputFile, place: Landing, digest: Digest, expected: Declared | None) -> None:
     """Compare with S3's own checksum, if it has one of the whole."""
     if expected is not None and not digest.agrees(expected):
         place.discard()
-        raise Conflict(f"input {file.uri} does not have the {expected.algorithm} that S3 declares, {expected.value}",
-                       {"code": "InputCorrupt", "algorithm": expected.algorithm, "uri": file.uri, "path": file.path})
+        raise Conflict(
+            f"input {file.uri} does not have the {expected.algorithm} that S3 declares, {expected.value}",
+            {"code": "InputCorrupt", "algorithm": expected.algorithm, "uri": file.uri, "path": file.path},
+        )
 
 
 def _sum(file: InputFile, sha256: str) -> FileSum:

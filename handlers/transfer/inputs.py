@@ -79,15 +79,20 @@ def _source(entry: Mapping[str, Any], allowed: Collection[str]) -> Source:
     uri = entry.get("uri")
     match = URI.fullmatch(uri) if isinstance(uri, str) else None
     if not isinstance(uri, str) or match is None:
-        raise bad_input("InputUriInvalid", f"input {uri!r} is not an S3 URI: s3://bucket/key or s3://bucket/prefix/",
-                        uri=uri)
+        raise bad_input(
+            "InputUriInvalid", f"input {uri!r} is not an S3 URI: s3://bucket/key or s3://bucket/prefix/", uri=uri
+        )
     if unknown := sorted(entry.keys() - FIELDS):
         raise bad_input("InputInvalid", f"input {uri}: unknown {unknown}; allowed are {sorted(FIELDS)}", uri=uri)
     bucket, key = match.groups()
     if not any(fnmatchcase(bucket, pattern) for pattern in allowed):
-        raise bad_input("InputBucketNotAllowed", f"input {uri}: bucket {bucket!r} is not among those that "
-                        f"configuration key {BUCKETS_KEY} allows: {', '.join(sorted(allowed)) or 'none'}", uri=uri,
-                        bucket=bucket)
+        raise bad_input(
+            "InputBucketNotAllowed",
+            f"input {uri}: bucket {bucket!r} is not among those that "
+            f"configuration key {BUCKETS_KEY} allows: {', '.join(sorted(allowed)) or 'none'}",
+            uri=uri,
+            bucket=bucket,
+        )
     source = Source(uri, bucket, key, _target(uri, key, entry.get("path")), _digest(uri, key, entry.get("sha256")))
     if source.path and (fault := path_fault(source.path)):
         raise bad_input("InputPathInvalid", f"input {uri}: path {source.path!r} {fault}", uri=uri, path=source.path)
@@ -100,8 +105,12 @@ def _target(uri: str, key: str, path: object) -> str:
     if path is None:
         return "" if is_prefix else key.rpartition("/")[2]
     if not isinstance(path, str) or not path:
-        raise bad_input("InputPathInvalid", f"input {uri}: path {path!r} is empty or not a string; leave it out for "
-                        "the default", uri=uri, path=path)
+        raise bad_input(
+            "InputPathInvalid",
+            f"input {uri}: path {path!r} is empty or not a string; leave it out for the default",
+            uri=uri,
+            path=path,
+        )
     return path.removesuffix("/") if is_prefix and path != "/" else path
 
 
@@ -109,11 +118,16 @@ def _digest(uri: str, key: str, sha256: object) -> str | None:
     if sha256 is None:
         return None
     if not isinstance(sha256, str) or not SHA256.fullmatch(sha256):
-        raise bad_input("InputSha256Invalid", f"input {uri}: sha256 {sha256!r} is not 64 hexadecimal digits", uri=uri,
-                        sha256=sha256)
+        raise bad_input(
+            "InputSha256Invalid", f"input {uri}: sha256 {sha256!r} is not 64 hexadecimal digits", uri=uri, sha256=sha256
+        )
     if not key or key.endswith("/"):
-        raise bad_input("InputSha256Invalid", f"input {uri}: a prefix has no sha256; give it with single objects",
-                        uri=uri, sha256=sha256)
+        raise bad_input(
+            "InputSha256Invalid",
+            f"input {uri}: a prefix has no sha256; give it with single objects",
+            uri=uri,
+            sha256=sha256,
+        )
     return sha256.lower()
 
 
@@ -130,8 +144,9 @@ def _head(s3: S3Client, source: Source) -> InputFile:
 def _page(s3: S3Client, source: Source, limit: int, token: str | None) -> ListObjectsV2OutputTypeDef:
     more: dict[str, Any] = {"ContinuationToken": token} if token else {}
     try:
-        return s3.list_objects_v2(Bucket=source.bucket, Prefix=source.key, MaxKeys=limit,
-                                  OptionalObjectAttributes=["RestoreStatus"], **more)
+        return s3.list_objects_v2(
+            Bucket=source.bucket, Prefix=source.key, MaxKeys=limit, OptionalObjectAttributes=["RestoreStatus"], **more
+        )
     except ClientError as error:
         raise _refused(error, source) from error
 
@@ -142,8 +157,10 @@ def _listing(s3: S3Client, source: Source, limit: int, page: ListObjectsV2Output
         for entry in page.get("Contents", ()):
             key = entry["Key"]
             if key <= last:
-                raise NodeError(f"bucket {source.bucket!r} does not list its keys in order ({last!r} before {key!r}): "
-                                "directory buckets cannot be inputs")
+                raise NodeError(
+                    f"bucket {source.bucket!r} does not list its keys in order ({last!r} before {key!r}): "
+                    "directory buckets cannot be inputs"
+                )
             last = key
             if key.endswith("/") and not entry["Size"]:
                 continue  # what consoles write as a folder
@@ -164,16 +181,24 @@ def _listed(source: Source, entry: Any) -> InputFile:
     path = f"{source.path}/{relative}" if source.path else relative
     if fault := path_fault(path):
         uri = f"s3://{source.bucket}/{key}"
-        raise bad_input("InputPathInvalid", f"input {source.uri}: object {uri} would land at {path!r}, which {fault}",
-                        uri=uri, path=path)
+        raise bad_input(
+            "InputPathInvalid",
+            f"input {source.uri}: object {uri} would land at {path!r}, which {fault}",
+            uri=uri,
+            path=path,
+        )
     return _file(source, path, key, entry["Size"], entry["ETag"])
 
 
 def _file(source: Source, path: str, key: str, size: int, etag: str) -> InputFile:
     if size > MAX_FILE_BYTES:
         uri = f"s3://{source.bucket}/{key}"
-        raise bad_input("InputTooLarge", f"input {uri} has {size} bytes; at most {MAX_FILE_BYTES} are allowed", uri=uri,
-                        sizeBytes=size)
+        raise bad_input(
+            "InputTooLarge",
+            f"input {uri} has {size} bytes; at most {MAX_FILE_BYTES} are allowed",
+            uri=uri,
+            sizeBytes=size,
+        )
     return InputFile(path, source.bucket, key, size, etag, source.sha256)
 
 
@@ -189,8 +214,9 @@ def _without_conflicts(files: Iterator[InputFile]) -> Iterator[InputFile]:
 def _conflict(other: str, file: InputFile) -> BadRequest:
     same = other == file.path
     what = "is the path of two inputs" if same else f"needs {other!r} as a directory, which is an input's path"
-    return bad_input("InputPathConflict", f"{file.path!r} (of {file.uri}) {what}", path=file.path, other=other,
-                     uri=file.uri)
+    return bad_input(
+        "InputPathConflict", f"{file.path!r} (of {file.uri}) {what}", path=file.path, other=other, uri=file.uri
+    )
 
 
 def _archived(uri: str, storage_class: str) -> BadRequest:
@@ -201,13 +227,19 @@ def _refused(error: ClientError, source: Source) -> Exception:
     """Turn S3's answer into the input's error; what is not the input's fault stays as it is."""
     code = error.response["Error"]["Code"]
     if code in DENIED:
-        return bad_input("InputAccessDenied", f"input {source.uri}: S3 denies access to it; the bucket must be among "
-                         f"those of configuration key {BUCKETS_KEY}, and its own policy must allow this node",
-                         uri=source.uri, bucket=source.bucket)
+        return bad_input(
+            "InputAccessDenied",
+            f"input {source.uri}: S3 denies access to it; the bucket must be among "
+            f"those of configuration key {BUCKETS_KEY}, and its own policy must allow this node",
+            uri=source.uri,
+            bucket=source.bucket,
+        )
     if code == "NoSuchBucket":
-        return bad_input("InputNotFound", f"input {source.uri}: bucket {source.bucket!r} does not exist",
-                         uri=source.uri)
+        return bad_input(
+            "InputNotFound", f"input {source.uri}: bucket {source.bucket!r} does not exist", uri=source.uri
+        )
     if code in MISSING:
-        return bad_input("InputNotFound", f"input {source.uri}: the object does not exist (a prefix ends in '/')",
-                         uri=source.uri)
+        return bad_input(
+            "InputNotFound", f"input {source.uri}: the object does not exist (a prefix ends in '/')", uri=source.uri
+        )
     return error

@@ -42,6 +42,8 @@ def digest_within(documents: Documents, number: int, fd: int, size: int, expired
     for offset in digesting(fd, progress["offset"], size, digest):
         if offset < size and expired():
             documents.write(name, {"offset": offset, "sha256": sha256.state.hex(), "crc32": digest.crc32})
-            raise Retryable(f"digested {offset} of {size} bytes in time; the next attempt goes on from there",
-                            {"code": "Unfinished", "offset": offset, "sizeBytes": size})
+            raise Retryable(
+                f"digested {offset} of {size} bytes in time; the next attempt goes on from there",
+                {"code": "Unfinished", "offset": offset, "sizeBytes": size},
+            )
     return digest

@@ -70,13 +70,26 @@ def write_publish_plan(
     with spooled(OutputFile, _walk(tree, run_id, nodes, findings)) as spool:
         written = write_parts(documents, spool, begin)
         plan: PublishPlan = {
-            "parts": written.parts, "multipart": written.large, "files": spool.files, "bytes": spool.bytes,
-            "emptyNodes": findings.empty[:ANSWER_ITEMS], "emptyNodeCount": len(findings.empty),
-            "refused": findings.counts["refused"], "skipped": findings.counts["skipped"],
-            "warnings": [str(entry)[:WARNING_CHARACTERS] for entry in findings.entries[:ANSWER_ITEMS]]}
-    documents.write("report", {
-        **plan, "createdAt": created_at, "batches": written.batches, "emptyNodes": findings.empty,
-        "unpublished": [asdict(entry) for entry in findings.entries]})
+            "parts": written.parts,
+            "multipart": written.large,
+            "files": spool.files,
+            "bytes": spool.bytes,
+            "emptyNodes": findings.empty[:ANSWER_ITEMS],
+            "emptyNodeCount": len(findings.empty),
+            "refused": findings.counts["refused"],
+            "skipped": findings.counts["skipped"],
+            "warnings": [str(entry)[:WARNING_CHARACTERS] for entry in findings.entries[:ANSWER_ITEMS]],
+        }
+    documents.write(
+        "report",
+        {
+            **plan,
+            "createdAt": created_at,
+            "batches": written.batches,
+            "emptyNodes": findings.empty,
+            "unpublished": [asdict(entry) for entry in findings.entries],
+        },
+    )
     return plan
 
 

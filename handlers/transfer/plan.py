@@ -25,7 +25,11 @@ def write_plan(s3: S3Client, bucket: str, run_id: str, files: Iterable[InputFile
     with spooled(InputFile, files) as spool:
         written = write_parts(documents, spool, lambda _: {})
         plan: TransferPlan = {
-            "parts": written.parts, "large": written.large, "files": spool.files, "bytes": spool.bytes}
+            "parts": written.parts,
+            "large": written.large,
+            "files": spool.files,
+            "bytes": spool.bytes,
+        }
         documents.write("report", {**plan, "batches": written.batches})
         return plan
 

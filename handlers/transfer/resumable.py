@@ -14,8 +14,13 @@ class _State(ctypes.Structure):
     """`SHA256_CTX` of OpenSSL's `sha.h`, unchanged since 0.9.8."""
 
     _fields_ = (
-        ("h", ctypes.c_uint32 * 8), ("low", ctypes.c_uint32), ("high", ctypes.c_uint32), ("data", ctypes.c_uint32 * 16),
-        ("num", ctypes.c_uint), ("length", ctypes.c_uint))
+        ("h", ctypes.c_uint32 * 8),
+        ("low", ctypes.c_uint32),
+        ("high", ctypes.c_uint32),
+        ("data", ctypes.c_uint32 * 16),
+        ("num", ctypes.c_uint),
+        ("length", ctypes.c_uint),
+    )
 
 
 @lru_cache(maxsize=1)

@@ -133,10 +133,17 @@ class Publication:
             os.close(fd)
 
     def _sum(self, file: OutputFile, sha256: str) -> OutputSum:
-        return {"nodeId": file.node, "path": file.path, "key": file.key(self.run_id), "sizeBytes": file.size,
-                "sha256": sha256}
+        return {
+            "nodeId": file.node,
+            "path": file.path,
+            "key": file.key(self.run_id),
+            "sizeBytes": file.size,
+            "sha256": sha256,
+        }
 
 
 def _changed(file: OutputFile, how: str) -> Conflict:
-    return Conflict(f"output {file.path!r} of node {file.node!r} changed while it was published: {how}",
-                    {"code": "OutputChanged", "nodeId": file.node, "path": file.path})
+    return Conflict(
+        f"output {file.path!r} of node {file.node!r} changed while it was published: {how}",
+        {"code": "OutputChanged", "nodeId": file.node, "path": file.path},
+    )

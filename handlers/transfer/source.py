@@ -83,5 +83,7 @@ def persist(work: Callable[[], T], file: InputFile, sleep: Callable[[float], Non
     try:
         return work()
     except BROKEN_OFF as error:
-        raise Retryable(f"input {file.uri} did not arrive whole in {ATTEMPTS} attempts: {error}",
-                        {"code": "InputTruncated", "uri": file.uri, "path": file.path}) from error
+        raise Retryable(
+            f"input {file.uri} did not arrive whole in {ATTEMPTS} attempts: {error}",
+            {"code": "InputTruncated", "uri": file.uri, "path": file.path},
+        ) from error

@@ -84,6 +84,8 @@ class Documents:
             return self.s3.get_object(Bucket=self.bucket, Key=self.prefix + name)["Body"].read()
         except ClientError as error:
             if error.response["Error"]["Code"] in MISSING:
-                raise NotFound(f"there is no s3://{self.bucket}/{self.prefix}{name}: the step that writes it has not "
-                               "run, or the run was cleaned up") from error
+                raise NotFound(
+                    f"there is no s3://{self.bucket}/{self.prefix}{name}: the step that writes it has not "
+                    "run, or the run was cleaned up"
+                ) from error
             raise

@@ -59,8 +59,15 @@ class Upload:
     def feed(self, number: int, body: bytes) -> Piece:
         """Upload part `number`, counted from 1; S3 verifies its CRC-32."""
         crc32 = zlib.crc32(body)
-        answer = self.s3.upload_part(Bucket=self.bucket, Key=self.key, UploadId=self.upload_id, PartNumber=number,
-                                     Body=body, ChecksumAlgorithm="CRC32", ChecksumCRC32=crc_to_base64(crc32))
+        answer = self.s3.upload_part(
+            Bucket=self.bucket,
+            Key=self.key,
+            UploadId=self.upload_id,
+            PartNumber=number,
+            Body=body,
+            ChecksumAlgorithm="CRC32",
+            ChecksumCRC32=crc_to_base64(crc32),
+        )
         return {"number": number, "etag": answer["ETag"], "crc32": crc32, "bytes": len(body)}
 
     def complete(self, pieces: Sequence[Piece]) -> None:
@@ -68,11 +75,17 @@ class Upload:
         crc32 = crc_of_pieces(pieces)
         parts: list[CompletedPartTypeDef] = [
             {"PartNumber": piece["number"], "ETag": piece["etag"], "ChecksumCRC32": crc_to_base64(piece["crc32"])}
-            for piece in pieces]
+            for piece in pieces
+        ]
         try:
             self.s3.complete_multipart_upload(
-                Bucket=self.bucket, Key=self.key, UploadId=self.upload_id, MultipartUpload={"Parts": parts},
-                ChecksumType="FULL_OBJECT", ChecksumCRC32=crc_to_base64(crc32))
+                Bucket=self.bucket,
+                Key=self.key,
+                UploadId=self.upload_id,
+                MultipartUpload={"Parts": parts},
+                ChecksumType="FULL_OBJECT",
+                ChecksumCRC32=crc_to_base64(crc32),
+            )
         except ClientError as error:
             if error.response["Error"]["Code"] not in GONE or not self._done(crc32):
                 raise
@@ -96,8 +109,9 @@ class Upload:
 
 def begin(s3: S3Client, bucket: str, key: str) -> Upload:
     """Begin an upload whose object will carry the CRC-32 of the whole."""
-    answer = s3.create_multipart_upload(Bucket=bucket, Key=key, ContentType=content_type(key),
-                                        ChecksumAlgorithm="CRC32", ChecksumType="FULL_OBJECT")
+    answer = s3.create_multipart_upload(
+        Bucket=bucket, Key=key, ContentType=content_type(key), ChecksumAlgorithm="CRC32", ChecksumType="FULL_OBJECT"
+    )
     return Upload(s3, bucket, key, answer["UploadId"])
 
 
@@ -115,8 +129,14 @@ def abort_uploads(s3: S3Client, bucket: str, run_id: str) -> int:
 def put(s3: S3Client, bucket: str, key: str, body: bytes) -> str:
     """Write a short object, whose SHA-256 S3 verifies, and return that in hexadecimal."""
     digest = hashlib.sha256(body)
-    s3.put_object(Bucket=bucket, Key=key, Body=body, ContentType=content_type(key), ChecksumAlgorithm="SHA256",
-                  ChecksumSHA256=to_base64(digest.digest()))
+    s3.put_object(
+        Bucket=bucket,
+        Key=key,
+        Body=body,
+        ContentType=content_type(key),
+        ChecksumAlgorithm="SHA256",
+        ChecksumSHA256=to_base64(digest.digest()),
+    )
     return digest.hexdigest()
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from packaging.requirements import InvalidRequirement, Requirement
 
-from local.sandbox.processes import interpreter_paths
+from local.sandbox.host import interpreter_paths
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -3,6 +3,7 @@
 from local.runtimes.ecs_runtime import EcsRuntime
 from local.runtimes.lambda_function import FunctionError
 from local.runtimes.lambda_runtime import InvocationResult, LambdaRuntime
-from local.sandbox.processes import Isolation, isolation
+from local.sandbox.processes import isolation
+from local.sandbox.spec import Isolation
 
 __all__ = ["EcsRuntime", "FunctionError", "InvocationResult", "Isolation", "LambdaRuntime", "isolation"]

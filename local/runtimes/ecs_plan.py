@@ -17,7 +17,7 @@ from local.filesystem import MountError
 from local.images import ImageError, ImageNotFoundError
 from local.runtimes.identity import role_environment
 from local.runtimes.logs import LogTarget
-from local.sandbox.processes import DEFAULT_UID, Mount, ProcessSpec
+from local.sandbox.spec import DEFAULT_UID, Mount, ProcessSpec
 
 if TYPE_CHECKING:
     from local.filesystem import AccessPointMount, FileSystems

@@ -20,7 +20,8 @@ from local.runtimes import ecs_api
 from local.runtimes.ecs_plan import Resources, StartError, log_target, memory_limit, process_spec, pull
 from local.runtimes.logs import LogPump, LogStream
 from local.sandbox.memory import MemoryLimits
-from local.sandbox.processes import ProcessEvents, launcher
+from local.sandbox.processes import launcher
+from local.sandbox.spec import ProcessEvents
 
 if TYPE_CHECKING:
     from collections.abc import Callable

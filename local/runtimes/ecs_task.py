@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from moto.ecs.models import TaskDefinition
 
     from local.sandbox.memory import MemoryGroup
-    from local.sandbox.processes import Process
+    from local.sandbox.spec import Process
 
 PLATFORM_VERSION = "1.4.0"
 EPHEMERAL_GIB = 20

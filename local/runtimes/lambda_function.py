@@ -19,7 +19,8 @@ from local.images import ImageError, ImageNotFoundError
 from local.runtimes import telemetry
 from local.runtimes.identity import role_environment
 from local.runtimes.logs import LogTarget
-from local.sandbox.processes import DEFAULT_UID, Mount, ProcessSpec, interpreter_paths
+from local.sandbox.host import interpreter_paths
+from local.sandbox.spec import DEFAULT_UID, Mount, ProcessSpec
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from local.sandbox.processes import Mount
+    from local.sandbox.spec import Mount
 
 
 def translate(payload: bytes, mounts: Sequence[Mount], *, to_host: bool) -> bytes:

@@ -14,7 +14,7 @@ from local.runtimes.lambda_report import MIB, Reporter, Tail
 from local.runtimes.runtime_api import error_payload
 from local.runtimes.telemetry import FramedLogStream
 from local.sandbox.launcher.child import SIGNAL_BASE
-from local.sandbox.processes import ProcessEvents
+from local.sandbox.spec import ProcessEvents
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from local.runtimes.logs import LogPump
     from local.runtimes.runtime_api import Invocation, RuntimeApi
     from local.sandbox.memory import MemoryGroup, MemoryLimits
-    from local.sandbox.processes import Launcher, Process
+    from local.sandbox.processes import Launcher
+    from local.sandbox.spec import Process
 
 # Lambda allows this for loading a function, and then loads it again within the invocation's own time.
 INIT_SECONDS = 10.0

@@ -8,8 +8,11 @@ import threading
 import uuid
 from pathlib import Path
 
+from local.sandbox.alive import is_alive
+
 CONTROL_GROUPS = Path("/sys/fs/cgroup")
 V1, V2 = 1, 2
+_PREFIX = "compute-node-"
 
 
 class MemoryLimits:
@@ -86,8 +89,9 @@ class MemoryGroup:
 
 def _parent() -> tuple[Path | None, int]:
     """A new group for ours, below the one in which this process is."""
-    name = f"compute-node-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    name = f"{_PREFIX}{os.getpid()}-{uuid.uuid4().hex[:8]}"
     for base, version in _candidates():
+        _remove_orphans(base)
         path = base / name
         try:
             path.mkdir()
@@ -99,6 +103,15 @@ def _parent() -> tuple[Path | None, int]:
             continue
         return path, version
     return None, 0
+
+
+def _remove_orphans(base: Path) -> None:
+    """Remove the groups of processes of ours that were killed before they could do it."""
+    for group in base.glob(f"{_PREFIX}[0-9]*-*"):
+        if not is_alive(int(group.name.removeprefix(_PREFIX).partition("-")[0])):
+            with contextlib.suppress(OSError):
+                for child in (*group.glob("*/"), group):
+                    child.rmdir()
 
 
 def _candidates() -> list[tuple[Path, int]]:

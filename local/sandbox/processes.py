@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import array
+import atexit
 import contextlib
 import functools
 import itertools
@@ -16,100 +17,21 @@ import sys
 import tempfile
 import threading
 import uuid
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from local.sandbox.host import interpreter_paths, outermost, remove, remove_orphans
 from local.sandbox.launcher import linux
 from local.sandbox.launcher.child import SIGNAL_BASE
-from local.sandbox.launcher.root import HOME, SYSTEM, TEMPORARY
+from local.sandbox.launcher.root import HOME, TEMPORARY
 from local.sandbox.launcher.server import HEADER
+from local.sandbox.spec import Isolation, Mount, Process, ProcessEvents, ProcessSpec, rewrite
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable
 
-# Whom a container's process is when nothing else says so; EFS access points of a node use the same id.
-DEFAULT_UID = 1000
 PROBE_SECONDS = 30.0
 _PROBE = "import ssl, zlib, ctypes, pathlib; print(pathlib.Path('/probe/word').read_text(), end='')"
-
-
-@dataclass(frozen=True)
-class Mount:
-    """A directory or file of the host at a path of the container."""
-
-    source: Path
-    target: str
-    read_only: bool = False
-    private: bool = False  # changes are the process's own, and gone with it
-
-
-@dataclass(frozen=True)
-class Isolation:
-    """How processes are kept apart on this machine, and why not better."""
-
-    namespaces: bool  # own mounts, process ids and file tree; otherwise paths are rewritten
-    user_namespace: bool  # made as an ordinary user, in which nobody but that user exists
-    users: bool  # processes run as the access point's user
-    reason: str
-
-
-@dataclass(frozen=True)
-class ProcessSpec:
-    """What to run. `env` is all that the process gets; paths in it are the container's.
-
-    The process's own storage lies below `scratch_root` while it runs. `hidden` directories are never shown to it.
-    `host_cwd` is where `cwd` lies on the host, for want of a namespace.
-    """
-
-    argv: Sequence[str]
-    env: Mapping[str, str]
-    cwd: str
-    scratch_root: Path
-    mounts: Sequence[Mount] = ()
-    host_paths: Sequence[Path] = ()
-    hidden: Sequence[Path] = ()
-    uid: int = DEFAULT_UID
-    gid: int = DEFAULT_UID
-    host_cwd: Path | None = None
-    cgroup: Path | None = None
-
-    def within(self, cgroup: Path) -> ProcessSpec:
-        """The same, in a control group, named by the file through which a process joins it."""
-        return replace(self, cgroup=cgroup)
-
-
-@dataclass(frozen=True)
-class ProcessEvents:
-    """What is told of a process, on the launcher's thread: its start or why it did not, and its exit code."""
-
-    on_started: Callable[[int], None]
-    on_failed: Callable[[OSError], None]
-    on_ended: Callable[[int], None]
-
-
-@dataclass
-class Process:
-    """A process that was asked for; a signal's exit code is 128 and the signal's number."""
-
-    id: int
-    events: ProcessEvents
-    scratch: Path
-    pid: int = 0
-    ended: threading.Event = field(default_factory=threading.Event)
-
-
-def rewrite(value: str, mounts: Iterable[Mount]) -> str:
-    """Turn a container path, or a `:` list of them, into the host's, where there is no namespace to show it in."""
-    ordered = sorted(mounts, key=lambda mount: len(mount.target), reverse=True)
-
-    def one(path: str) -> str:
-        for mount in ordered:
-            if path == mount.target or path.startswith(mount.target.rstrip("/") + "/"):
-                return str(mount.source) + path[len(mount.target) :]
-        return path
-
-    return ":".join(one(part) for part in value.split(":")) if "/" in value else value
 
 
 class Launcher:
@@ -121,6 +43,7 @@ class Launcher:
         self._ids = itertools.count(1)
         self._processes: dict[int, Process] = {}
         self._staging = Path(tempfile.mkdtemp(prefix="compute-node-"))
+        self._scratch_roots: set[Path] = set()
         self._closed = False
         self._isolation = Isolation(namespaces=False, user_namespace=False, users=False, reason="not tried yet")
         self._isolation = self._choose()
@@ -202,34 +125,48 @@ class Launcher:
 
     def _probe(self) -> str:
         """Why a sandboxed interpreter does not work here, or nothing."""
-        read, write = os.pipe()
-        done = threading.Event()
-        failure: list[str] = []
-
-        def failed(error: OSError) -> None:
-            failure.append(str(error))
-            done.set()
-
-        word = uuid.uuid4().hex
         source = self._staging.with_name(f"{self._staging.name}-probe")
         source.mkdir(mode=0o755)
+        word = uuid.uuid4().hex
         (source / "word").write_text(word, encoding="ascii")
         mounts = [Mount(source, "/probe", read_only=True)]
         spec = ProcessSpec([sys.executable, "-c", _PROBE], {}, "/", source, mounts, interpreter_paths())
         try:
-            self.spawn(spec, write, ProcessEvents(lambda _: None, failed, lambda _: done.set()))
-            ended = done.wait(PROBE_SECONDS)
-            os.close(write)
-            said = os.read(read, 65536).decode(errors="replace") if ended else ""
+            said = self._output(spec)
+        except OSError as error:
+            # The launcher itself ends with the error's number where it cannot make its own namespace.
+            ended = self._child.poll()
+            return f"user namespaces: {os.strerror(ended)}" if ended else str(error)
         finally:
-            os.close(read)
             shutil.rmtree(source, ignore_errors=True)
-        if failure:
-            return failure[0]
         return "" if said == word else f"the interpreter does not work in a sandbox: {said.strip()[-300:]}"
 
+    def _output(self, spec: ProcessSpec) -> str:
+        """What a short process prints. Raises OSError where it cannot start."""
+        done = threading.Event()
+        failures: list[OSError] = []
+
+        def failed(error: OSError) -> None:
+            failures.append(error)
+            done.set()
+
+        read, write = os.pipe()
+        with open(read, "rb") as output:  # noqa: PTH123 - a descriptor
+            try:
+                self.spawn(spec, write, ProcessEvents(lambda _: None, failed, lambda _: done.set()))
+                done.wait(PROBE_SECONDS)
+            finally:
+                os.close(write)
+            if failures:
+                raise failures[0]
+            return output.read().decode(errors="replace")
+
     def _make_scratch(self, spec: ProcessSpec) -> Path:
-        scratch = spec.scratch_root / uuid.uuid4().hex
+        mine = spec.scratch_root / str(os.getpid())
+        if mine not in self._scratch_roots:
+            self._scratch_roots.add(mine)
+            remove_orphans(spec.scratch_root)
+        scratch = mine / uuid.uuid4().hex
         for name, mode in (("tmp", 0o1777), ("home", 0o755)):
             path = scratch / name
             path.mkdir(parents=True)
@@ -255,7 +192,7 @@ class Launcher:
             "cwd": cwd,
             "sandbox": here.namespaces,
             "scratch": str(scratch),
-            "host_paths": [str(path) for path in _outermost(spec.host_paths)],
+            "host_paths": [str(path) for path in outermost(spec.host_paths)],
             "hidden": [str(path) for path in spec.hidden],
             "mounts": [
                 {"source": str(m.source), "target": m.target, "read_only": m.read_only, "private": m.private}
@@ -298,41 +235,10 @@ class Launcher:
         self._processes.pop(process.id, None)
         process.ended.set()
         callback()
-        _remove(process.scratch)
+        remove(process.scratch)
 
 
-def _remove(directory: Path) -> None:
-    """Delete a process's own storage, also where it has closed directories to itself (as overlayfs does)."""
-
-    def reopen(_function: object, path: str, _error: object) -> None:
-        with contextlib.suppress(OSError):
-            Path(path).chmod(0o700)
-            shutil.rmtree(path, ignore_errors=True)
-
-    shutil.rmtree(directory, onerror=reopen)
-    if directory.exists():
-        shutil.rmtree(directory, ignore_errors=True)
-
-
-def interpreter_paths() -> list[Path]:
-    """The directories of the running interpreter and its packages."""
-    packages = [path for path in sys.path if path.endswith(("site-packages", "dist-packages"))]
-    found = {Path(path).resolve() for path in (sys.prefix, sys.base_prefix, sys.exec_prefix, *packages)}
-    # A venv is found by its own path, not by what it resolves to.
-    return _outermost({Path(sys.prefix), *found})
-
-
-def _outermost(paths: Iterable[Path]) -> list[Path]:
-    """Without what the sandbox shows already: system directories, and what lies within another."""
-    kept: list[Path] = []
-    for path in sorted({path for path in paths if path.exists()}, key=lambda path: len(path.parts)):
-        inside = any(path.is_relative_to(other) for other in kept)
-        if not inside and len(path.parts) > 1 and path.parts[1] not in SYSTEM:
-            kept.append(path)
-    return kept
-
-
-_shared: list[Launcher] = []
+_shared: list[Launcher] = []  # at most one
 _shared_lock = threading.Lock()
 
 
@@ -341,6 +247,7 @@ def launcher() -> Launcher:
     with _shared_lock:
         if not _shared:
             _shared.append(Launcher())
+            atexit.register(_shared[0].close)
         return _shared[0]
 
 

@@ -12,7 +12,10 @@ from moto.core.responses import ActionResult
 from moto.stepfunctions.exceptions import ExecutionDoesNotExist, ValidationException
 from moto.stepfunctions.models import StateMachine
 from moto.stepfunctions.parser.api import ExecutionStatus
+from moto.stepfunctions.parser.asl.component.state import state
+from moto.stepfunctions.parser.asl.eval.states import ExecutionData, StateData
 from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
+from moto.stepfunctions.parser.backend import execution_worker
 from moto.stepfunctions.parser.backend.execution import BaseExecutionWorkerCommunication, Execution
 from moto.stepfunctions.responses import StepFunctionResponse
 
@@ -40,6 +43,9 @@ def install(patches: Patches, emit: Emit) -> None:
         BaseExecutionWorkerCommunication, "terminated", lambda communication, *_: ends.terminated(communication)
     )
     patches.replace(StateMachine, "stop_execution", _stop_execution)
+    # moto's times have microseconds and an offset, and an execution's start is no text at all.
+    patches.replace(state, "StateData", lambda **data: StateData(**{**data, "EnteredTime": _now()}))
+    patches.replace(execution_worker, "ExecutionData", _execution_data)
     for name, action in (
         ("start_execution", _start_execution),
         ("stop_execution", _stop_with_reason),
@@ -47,6 +53,18 @@ def install(patches: Patches, emit: Emit) -> None:
         ("get_execution_history", _history),
     ):
         patches.replace(StepFunctionResponse, name, action)
+
+
+def _execution_data(**data: Any) -> ExecutionData:
+    return ExecutionData(**{**data, "StartTime": _text(data["StartTime"])})  # type: ignore[typeddict-item]
+
+
+def _now() -> str:
+    return _text(datetime.now(UTC))
+
+
+def _text(time: datetime) -> str:
+    return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3] + "Z"
 
 
 class _Ends:

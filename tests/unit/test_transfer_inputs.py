@@ -76,8 +76,14 @@ def test_all_inputs_come_ordered_by_path_across_pages(s3: S3Client, monkeypatch:
     monkeypatch.setattr(module, "PAGE", 10)
     for number in range(35):
         s3.put_object(Bucket="lab", Key=f"many/{number:03d}", Body=b"")
-    found = list(paths(s3, {"uri": "s3://lab/many/", "path": "b"}, {"uri": "s3://lab/set/", "path": "c"},
-                       {"uri": "s3://lab/scan.nii", "path": "a"}))
+    found = list(
+        paths(
+            s3,
+            {"uri": "s3://lab/many/", "path": "b"},
+            {"uri": "s3://lab/set/", "path": "c"},
+            {"uri": "s3://lab/scan.nii", "path": "a"},
+        )
+    )
     assert len(found) == 39
     assert found == sorted(found)
 
@@ -231,7 +237,11 @@ def test_a_plan_is_written_in_parts_and_read_back(s3: S3Client) -> None:
 
 def test_no_inputs_are_no_parts(s3: S3Client) -> None:
     assert write_plan(s3, "results", "run", list_inputs(s3, [], ALLOWED)) == {
-        "parts": 0, "large": 0, "files": 0, "bytes": 0}
+        "parts": 0,
+        "large": 0,
+        "files": 0,
+        "bytes": 0,
+    }
 
 
 LISTING = """

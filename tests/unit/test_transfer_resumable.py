@@ -76,7 +76,8 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_file_is_digested_in_as_many_invocations_as_it_takes(file: Path) -> None:
     documents: Any = Memory()
-    fd, offsets = os.open(file, os.O_RDONLY), []
+    fd = os.open(file, os.O_RDONLY)
+    offsets: list[str] = []
     while True:
         try:
             digest = digest_within(documents, 0, fd, 1_234, expiry(Context(3)))

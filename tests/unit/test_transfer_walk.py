@@ -72,8 +72,11 @@ def test_files_are_found_in_order_at_any_depth(tree: RunTree, output: Path) -> N
     files, left = walk(tree)
     assert not left
     base = "work/n/1/output"
-    assert files == [OutputFile("n", "a.txt", f"{base}/a.txt", 1), OutputFile("n", "c", f"{base}/c", 0),
-                     OutputFile("n", "sub/deep/b", f"{base}/sub/deep/b", 2)]
+    assert files == [
+        OutputFile("n", "a.txt", f"{base}/a.txt", 1),
+        OutputFile("n", "c", f"{base}/c", 0),
+        OutputFile("n", "sub/deep/b", f"{base}/sub/deep/b", 2),
+    ]
 
 
 def test_only_the_current_attempt_counts(tree: RunTree, run: Path) -> None:
@@ -94,8 +97,15 @@ def test_a_node_that_wrote_nothing_has_no_files(tree: RunTree, run: Path, node: 
 
 @pytest.mark.parametrize(
     "target",
-    ["a.txt", "../output/a.txt", "/mnt/efs/work/n/1/output/a.txt", "{root}/work/n/1/output/a.txt", "./././a.txt",
-     "../../current/output/a.txt", "chain"],
+    [
+        "a.txt",
+        "../output/a.txt",
+        "/mnt/efs/work/n/1/output/a.txt",
+        "{root}/work/n/1/output/a.txt",
+        "./././a.txt",
+        "../../current/output/a.txt",
+        "chain",
+    ],
 )
 def test_a_link_inside_the_run_is_published_as_its_content(tree: RunTree, run: Path, output: Path, target: str) -> None:
     (output / "chain").symlink_to("a.txt")

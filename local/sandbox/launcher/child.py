@@ -1,12 +1,14 @@
 """What happens between the fork and the exec of a started process."""
 
+# This runs for every process that starts, so without what pathlib adds.
+# ruff: noqa: PTH208
+
 from __future__ import annotations
 
 import contextlib
 import json
 import os
 import signal
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
 from . import linux, root
@@ -32,7 +34,7 @@ def plain(request: root.Request, output: int, status: int) -> NoReturn:
         _fail(status, error)
 
 
-def sandboxed(request: root.Request, output: int, status: int, staging: str) -> NoReturn:
+def sandboxed(request: root.Request, output: int, status: int, place: tuple[str, root.Host]) -> NoReturn:
     """Start the namespaces' first process, tell its id, and leave it to the launcher (a subreaper)."""
     try:
         _reset_signals()
@@ -41,16 +43,16 @@ def sandboxed(request: root.Request, output: int, status: int, staging: str) -> 
         if first:
             os.write(status, b"%d\n" % first)
             os._exit(0)
-        _first(request, output, status, staging)
+        _first(request, output, status, place)
     except BaseException as error:  # noqa: BLE001 - likewise
         _fail(status, error)
 
 
-def _first(request: root.Request, output: int, status: int, staging: str) -> NoReturn:
+def _first(request: root.Request, output: int, status: int, place: tuple[str, root.Host]) -> NoReturn:
     """Build the file tree, start the process proper, and be the init that it would have in a container."""
     try:
         members = _open(request["cgroup"])
-        root.build(staging, request)
+        root.build(*place, request)
         # Blocked over the fork: a stop that comes now must reach the process, not end this one before there is one.
         signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
         child = os.fork()
@@ -133,7 +135,7 @@ def _gather(members: int) -> None:
     The kernel lets a first move wait about 10 ms (an RCU grace period), which the process does not have to wait for.
     """
     joined: set[str] = set()
-    while waiting := {path.name for path in Path("/proc").glob("[0-9]*")} - joined:
+    while waiting := {name for name in os.listdir("/proc") if name.isdigit()} - joined:
         for pid in waiting:
             with contextlib.suppress(ProcessLookupError):
                 os.write(members, pid.encode())

@@ -3,10 +3,13 @@
 Built in a mount namespace of the process's own, on an empty tmpfs, so no directory of the host is created or changed.
 """
 
+# This runs for every process that starts, so without what pathlib adds.
+# ruff: noqa: PTH101, PTH102, PTH103, PTH110, PTH112, PTH114, PTH115, PTH116, PTH120, PTH211
+
 from __future__ import annotations
 
 import os
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TypedDict
 
 from . import linux
@@ -48,17 +51,37 @@ class Request(TypedDict):
     cgroup: str | None
 
 
-def build(staging: str, request: Request) -> None:
+@dataclass(frozen=True)
+class Host:
+    """What every tree takes from this machine, looked up once."""
+
+    directories: tuple[str, ...]
+    links: tuple[tuple[str, str], ...]
+    read_only: tuple[str, ...]
+
+    @classmethod
+    def look(cls) -> Host:
+        """Look at the machine."""
+        paths = [f"/{name}" for name in SYSTEM]
+        links = tuple((path, os.readlink(path)) for path in paths if os.path.islink(path))
+        directories = tuple(path for path in paths if os.path.isdir(path) and not os.path.islink(path))
+        resolver = os.path.realpath("/etc/resolv.conf")
+        outside = not resolver.startswith("/etc/") and os.path.exists(resolver)
+        read_only = [TOPOLOGY] if os.path.isdir(TOPOLOGY) else []
+        return cls(directories, links, tuple(read_only + [resolver] * outside))
+
+
+def build(staging: str, host: Host, request: Request) -> None:
     """Make the root of the request in `staging` and move into it."""
     linux.mount("none", "/", None, linux.MS_REC | linux.MS_PRIVATE)
     linux.mount("tmpfs", staging, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=0755,size=4m")
-    _system(staging)
+    _system(staging, host)
     _devices(staging)
     _own(staging, request["scratch"])
     for path in request["host_paths"]:
         _bind(staging, path, path)
     for path in request["hidden"]:
-        if Path(staging + path).is_dir():
+        if os.path.isdir(staging + path):
             linux.mount("tmpfs", staging + path, "tmpfs", linux.MS_RDONLY, "size=4k")
     for number, item in enumerate(request["mounts"]):
         layer = f"{request['scratch']}/layer-{number}"
@@ -67,93 +90,91 @@ def build(staging: str, request: Request) -> None:
     linux.change_root(staging)
 
 
-def _system(staging: str) -> None:
-    for name in SYSTEM:
-        path = Path("/", name)
-        if path.is_symlink():
-            Path(staging, name).symlink_to(path.readlink())
-        elif path.is_dir():
-            _bind(staging, str(path), str(path))
-    Path(staging, "proc").mkdir()
+def _system(staging: str, host: Host) -> None:
+    for path in host.directories:
+        os.mkdir(staging + path)
+        linux.bind(path, staging + path)
+    for path, target in host.links:
+        os.symlink(target, staging + path)
+    os.mkdir(f"{staging}/proc")
     linux.mount("proc", f"{staging}/proc", "proc", linux.MS_NOSUID | linux.MS_NODEV | linux.MS_NOEXEC)
-    if Path(TOPOLOGY).is_dir():
-        _bind(staging, TOPOLOGY, TOPOLOGY, read_only=True)
-    resolver = os.path.realpath("/etc/resolv.conf")
-    if not resolver.startswith("/etc/") and Path(resolver).exists():
-        _bind(staging, resolver, resolver, read_only=True)
+    for path in host.read_only:
+        _bind(staging, path, path, read_only=True)
 
 
 def _devices(staging: str) -> None:
-    Path(staging + SHARED_MEMORY).mkdir(parents=True)
+    os.makedirs(staging + SHARED_MEMORY)
     for name in DEVICES:
-        _bind(staging, f"/dev/{name}", f"/dev/{name}")
+        place = f"{staging}/dev/{name}"
+        os.close(os.open(place, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+        linux.bind(f"/dev/{name}", place)
     for name, target in DEVICE_LINKS:
-        Path(staging, "dev", name).symlink_to(target)
+        os.symlink(target, f"{staging}/dev/{name}")
     linux.mount("tmpfs", staging + SHARED_MEMORY, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=1777")
 
 
 def _own(staging: str, scratch: str) -> None:
     """Give the process its temporary and home directories, on disk as a container's own storage is."""
-    _bind(staging, str(Path(scratch, "tmp")), TEMPORARY)
-    _bind(staging, str(Path(scratch, "home")), HOME)
-    Path(staging, "run").mkdir(exist_ok=True)
-    Path(staging, "var").mkdir(exist_ok=True)
-    Path(staging, "var", "tmp").symlink_to(TEMPORARY)
+    _bind(staging, f"{scratch}{os.sep}tmp", TEMPORARY)
+    _bind(staging, f"{scratch}{os.sep}home", HOME)
+    os.makedirs(f"{staging}/run", exist_ok=True)
+    os.makedirs(f"{staging}/var", exist_ok=True)
+    os.symlink(TEMPORARY, f"{staging}/var{os.sep}tmp")
 
 
 def _bind(staging: str, source: str, target: str, *, read_only: bool = False) -> None:
-    place = _place(staging, target, directory=Path(source).is_dir())
-    linux.bind(source, str(place), read_only=read_only)
+    place = _place(staging, target, directory=os.path.isdir(source))
+    linux.bind(source, place, read_only=read_only)
 
 
 def _overlay(staging: str, source: str, target: str, layer: str) -> bool:
     """Show a directory with a layer of the process's own over it; False where that cannot be had."""
-    if not Path(source).is_dir() or ":" in source + layer:
+    if not os.path.isdir(source) or ":" in source + layer:
         return False
-    upper, work = Path(layer, "upper"), Path(layer, "work")
-    work.mkdir(parents=True)
-    upper.mkdir()
-    below = Path(source).stat()
-    upper.chmod(below.st_mode & 0o7777)
+    upper, work = f"{layer}/upper", f"{layer}/work"
+    os.makedirs(work)
+    os.mkdir(upper)
+    below = os.stat(source)
+    os.chmod(upper, below.st_mode & 0o7777)
     os.chown(upper, below.st_uid, below.st_gid)
     place = _place(staging, target, directory=True)
     for options in ("", ",userxattr"):  # a user namespace allows it only with the second
         try:
             data = f"lowerdir={source},upperdir={upper},workdir={work}{options}"
-            linux.mount("overlay", str(place), "overlay", linux.MS_NOSUID | linux.MS_NODEV, data)
+            linux.mount("overlay", place, "overlay", linux.MS_NOSUID | linux.MS_NODEV, data)
         except OSError:
             continue
         return True
     return False
 
 
-def _place(staging: str, target: str, *, directory: bool) -> Path:
+def _place(staging: str, target: str, *, directory: bool) -> str:
     """The mount point for a path, made if need be, and never in a directory of the host."""
-    place = Path(staging + target)
-    if place.exists():
+    place = staging + target
+    if os.path.exists(place):
         return place
-    _, top, *below = Path(target).parts
+    _, top, *below = target.split("/")
     if top in SYSTEM and below:
-        existing = next(parent for parent in Path(target).parents if Path(staging + str(parent)).is_dir())
-        _reopen(staging, str(existing))
-    if directory:
-        place.mkdir(parents=True)
-    else:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.touch()
+        existing = os.path.dirname(target)
+        while not os.path.isdir(staging + existing):
+            existing = os.path.dirname(existing)
+        _reopen(staging, existing)
+    os.makedirs(place if directory else os.path.dirname(place), exist_ok=True)
+    if not directory:
+        os.close(os.open(place, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
     return place
 
 
 def _reopen(staging: str, path: str) -> None:
     """Make a system directory one of the new root's own, with the same entries, so that more can be put into it."""
     linux.mount("tmpfs", staging + path, "tmpfs", linux.MS_NOSUID | linux.MS_NODEV, "mode=0755,size=4m")
-    for entry in Path(path).iterdir():
-        place = Path(staging + str(entry))
+    for entry in os.scandir(path):
+        place = staging + entry.path
         if entry.is_symlink():
-            place.symlink_to(entry.readlink())
+            os.symlink(os.readlink(entry.path), place)
         elif entry.is_dir():
-            place.mkdir()
-            linux.bind(str(entry), str(place))
+            os.mkdir(place)
+            linux.bind(entry.path, place)
         elif entry.is_file():
-            place.touch()
-            linux.bind(str(entry), str(place))
+            os.close(os.open(place, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o644))
+            linux.bind(entry.path, place)

@@ -13,12 +13,9 @@ import signal
 import socket
 import struct
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from . import child, linux
-
-if TYPE_CHECKING:
-    from .root import Request
+from . import child, linux, root
 
 HEADER = struct.Struct("=I")
 RECEIVE_BYTES = 1 << 18
@@ -39,7 +36,7 @@ class Server:
 
     def __init__(self, control: socket.socket, staging: str) -> None:
         self._control = control
-        self._staging = staging
+        self._place = (staging, root.Host.look())
         self._selector = selectors.DefaultSelector()
         self._frames = bytearray()
         self._descriptors: list[int] = []
@@ -98,7 +95,7 @@ class Server:
             os.set_inheritable(descriptor, False)  # noqa: FBT003 - a C function, without keywords
         return data, list(received)
 
-    def _start(self, request: Request) -> None:
+    def _start(self, request: root.Request) -> None:
         output = self._descriptors.pop(0)
         read, write = os.pipe()
         try:
@@ -110,7 +107,7 @@ class Server:
             return
         if pid == 0:
             if request["sandbox"]:
-                child.sandboxed(request, output, write, self._staging)
+                child.sandboxed(request, output, write, self._place)
             child.plain(request, output, write)
         if request["sandbox"]:
             self._helpers.add(pid)
