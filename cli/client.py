@@ -115,7 +115,7 @@ class Gateway:
         query: Mapping[str, str | None] | None = None,
         body: Json | None = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Any:  # noqa: ANN401 - JSON
+    ) -> Any:
         url = self.target.url + path + _query_string(query or {})
         content = b"" if body is None else json.dumps(body, allow_nan=False, ensure_ascii=False).encode()
         sent = {"accept": "application/json", **(headers or {})}
@@ -185,7 +185,7 @@ def gateway_error(response: httpx.Response, target: Target) -> GatewayError:
     return GatewayError(str(message), status=status, code=code, details=detail_lines(body.get("details")), hint=hint)
 
 
-def detail_lines(details: Any) -> list[str]:  # noqa: ANN401 - JSON
+def detail_lines(details: Any) -> list[str]:
     """Spell an error's details one a line, whatever their shape."""
     if not details:
         return []
@@ -196,7 +196,7 @@ def detail_lines(details: Any) -> list[str]:  # noqa: ANN401 - JSON
     return [str(details)]
 
 
-def _detail_line(entry: Any) -> str:  # noqa: ANN401
+def _detail_line(entry: Any) -> str:
     if not isinstance(entry, dict):
         return _flat(entry)
     where = entry.get("loc") or entry.get("field") or entry.get("path")
@@ -207,7 +207,7 @@ def _detail_line(entry: Any) -> str:  # noqa: ANN401
     return ", ".join(f"{key}: {_flat(value)}" for key, value in entry.items())
 
 
-def _flat(value: Any) -> str:  # noqa: ANN401
+def _flat(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
@@ -219,7 +219,7 @@ def _error_body(response: httpx.Response) -> Json:
     return body if isinstance(body, dict) else {}
 
 
-def _items(answer: Any, key: str) -> list[Json]:  # noqa: ANN401
+def _items(answer: Any, key: str) -> list[Json]:
     return list(answer.get(key) or []) if isinstance(answer, dict) else list(answer)
 
 

@@ -41,7 +41,6 @@ def start_node(program: Path, root: Path, stack: str, port: int, progress: Calla
         stacks = sorted(path.name.split(".")[1] for path in program.glob("Pulumi.*.yaml"))
         raise CliError(f"there is no stack {stack!r} in {program}", details=[f"its stacks: {', '.join(stacks)}"])
     from local.node import EmbeddedNode  # noqa: PLC0415 - moto and pulumi take a second to import
-
     from local.provider.mocks import DeploymentError  # noqa: PLC0415
 
     try:

@@ -100,7 +100,7 @@ def _declared_types(assignment: Assignment, types: Mapping[str, Json]) -> set[st
     return {str(spec["type"]) for spec in specs if isinstance(spec, dict) and "type" in spec}
 
 
-def convert(assignment: Assignment, declared: set[str]) -> Any:  # noqa: ANN401 - JSON
+def convert(assignment: Assignment, declared: set[str]) -> Any:
     """Read the text as the one type declared for it; where none is, or several are, as JSON if it is JSON."""
     text = assignment.text
     if declared == {"string"}:
@@ -116,7 +116,7 @@ def convert(assignment: Assignment, declared: set[str]) -> Any:  # noqa: ANN401 
     return value
 
 
-def _json_or_text(text: str) -> Any:  # noqa: ANN401
+def _json_or_text(text: str) -> Any:
     try:
         return json.loads(text, parse_constant=_refuse)
     except ValueError:

@@ -16,7 +16,7 @@ RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
 LONGEST_RETRY_AFTER = 30.0
 
 
-class Transient(Exception):  # noqa: N818 - a cause that may pass, not yet an error
+class Transient(Exception):
     """A failure worth another try; `error` is what the reader is told when the tries are used up."""
 
     def __init__(self, error: Exception, *, retry_after: float | None = None) -> None:

@@ -75,7 +75,7 @@ def node_ids(workflow: Json) -> list[str]:
     return [entry["id"] for entry in entries if isinstance(entry.get("id"), str)]
 
 
-def parse_yaml(text: str, origin: str) -> Any:  # noqa: ANN401 - YAML
+def parse_yaml(text: str, origin: str) -> Any:
     """Parse YAML with JSON's types; raise CliError with origin, line and column."""
     try:
         return yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
@@ -87,7 +87,7 @@ def parse_yaml(text: str, origin: str) -> Any:  # noqa: ANN401 - YAML
         raise CliError(f"{origin}: not valid YAML: {error}") from error
 
 
-def _misfits(value: Any, place: str) -> list[tuple[str, Any]]:  # noqa: ANN401
+def _misfits(value: Any, place: str) -> list[tuple[str, Any]]:
     """List the values that JSON cannot carry, with their places."""
     if isinstance(value, dict):
         wrong_keys = [(f"a key of {place or 'the top'}", key) for key in value if not isinstance(key, str)]

@@ -37,7 +37,7 @@ class Screen:
         if not self.json_mode:
             _write(self.stdout, text, style)
 
-    def document(self, value: Any) -> None:  # noqa: ANN401 - JSON
+    def document(self, value: Any) -> None:
         """Print the one JSON document."""
         self.stdout.file.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 

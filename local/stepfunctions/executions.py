@@ -36,15 +36,20 @@ NEWEST_HISTORIES = 2000  # executions whose history is kept; AWS keeps them for 
 def install(patches: Patches, emit: Emit) -> None:
     """Correct the API; `emit` sends an event: source, detail type, resources, detail."""
     ends = _Ends(emit)
+
+    # Functions, as a method bound to `ends` would not be given what it is called on.
+    def stop(execution: Execution, **how: Any) -> None:
+        ends.stop(execution, **how)
+
+    def terminated(communication: BaseExecutionWorkerCommunication) -> None:
+        ends.terminated(communication)
+
     patches.replace(Execution, "start", ends.start(Execution.start))
-    # Functions, as a method bound to `ends` would not be given the execution.
-    patches.replace(Execution, "stop", lambda execution, **how: ends.stop(execution, **how))
-    patches.replace(
-        BaseExecutionWorkerCommunication, "terminated", lambda communication, *_: ends.terminated(communication)
-    )
+    patches.replace(Execution, "stop", stop)
+    patches.replace(BaseExecutionWorkerCommunication, "terminated", terminated)
     patches.replace(StateMachine, "stop_execution", _stop_execution)
     # moto's times have microseconds and an offset, and an execution's start is no text at all.
-    patches.replace(state, "StateData", lambda **data: StateData(**{**data, "EnteredTime": _now()}))
+    patches.replace(state, "StateData", _state_data)
     patches.replace(execution_worker, "ExecutionData", _execution_data)
     for name, action in (
         ("start_execution", _start_execution),
@@ -53,6 +58,10 @@ def install(patches: Patches, emit: Emit) -> None:
         ("get_execution_history", _history),
     ):
         patches.replace(StepFunctionResponse, name, action)
+
+
+def _state_data(**data: Any) -> StateData:
+    return StateData(**{**data, "EnteredTime": _now()})  # type: ignore[typeddict-item]
 
 
 def _execution_data(**data: Any) -> ExecutionData:
