@@ -49,10 +49,24 @@ def start_node(program: Path, root: Path, stack: str, port: int, progress: Calla
         raise CliError(
             f"stack {stack} cannot be deployed", details=str(error).splitlines(), hint=f"its configuration: {config}"
         ) from error
+    except RuntimeError as error:
+        raise CliError(str(error), hint="wait for it to end, or use another directory") from error
     except OSError as error:
         if not port or error.errno not in {errno.EADDRINUSE, errno.EACCES}:
             raise
         raise CliError(f"port {port} cannot be used: {error.strerror}", hint="choose another --port") from error
+
+
+def demo_root(directory: Path) -> Path:
+    """Make the place for a demo's node, beside the one of `up`, with the same cache of images and environments."""
+    from local.account import CACHE  # noqa: PLC0415
+
+    root, cache = directory / "demo" / "node", directory / CACHE
+    root.mkdir(parents=True, exist_ok=True)
+    cache.mkdir(exist_ok=True)
+    if not (root / CACHE).is_symlink():
+        (root / CACHE).symlink_to(cache.resolve())
+    return root
 
 
 def node_state(node: EmbeddedNode) -> NodeState:

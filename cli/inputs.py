@@ -44,7 +44,7 @@ def parse_inputs(given: Iterable[str]) -> Inputs:
     for argument in given:
         where, path = split_input(argument)
         if where.startswith(S3):
-            remote.append({"uri": where, **({"path": path} if path else {})})
+            remote.append(_remote(where, path, argument))
             continue
         for file in _local_files(Path(where), path, argument):
             other = local.setdefault(file.path, file)
@@ -66,6 +66,15 @@ def split_input(argument: str) -> tuple[str, str | None]:
     if not equals or not where:
         return argument, None
     return where, path or None
+
+
+def _remote(uri: str, path: str | None, argument: str) -> Json:
+    if path is None:
+        return {"uri": uri}
+    _check_relative(path, argument)
+    if path.endswith("/"):
+        path = path.rstrip("/") if uri.endswith("/") else path + uri.rpartition("/")[2]
+    return {"uri": uri, "path": path}
 
 
 def _local_files(source: Path, path: str | None, argument: str) -> Iterator[LocalFile]:

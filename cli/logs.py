@@ -14,6 +14,24 @@ if TYPE_CHECKING:
     from cli.models import Json
 
 
+PAGE = 1000  # events, as many as the gateway gives at once
+COMPONENTS = (
+    "gateway",
+    "initialize",
+    "scope",
+    "download",
+    "prepare",
+    "dispatch",
+    "complete",
+    "assess",
+    "publish",
+    "revoke",
+    "cleanup",
+    "finalize",
+    "close",
+)
+
+
 def log_events(  # noqa: PLR0913 - each by its name
     gateway: Gateway,
     run_id: str,
@@ -30,17 +48,13 @@ def log_events(  # noqa: PLR0913 - each by its name
         page = gateway.log_page(run_id, node=node, component=component, token=token)
         events = page.get("events") or []
         yield from events
-        following = page.get("nextToken")
-        more = bool(following) and following != token
-        token = following or token
-        if page.get("complete") and not more:
+        before, token = token, page.get("nextToken") or token
+        if page.get("complete"):
             return
-        if not events and not more:
-            if not follow:
-                return
-            sleep(pace.after(changed=False))
-        elif not more:
-            sleep(pace.after(changed=True))
+        if follow and len(events) < PAGE:
+            sleep(pace.after(changed=bool(events)))
+        elif not events and token == before:
+            return  # all there is for now
 
 
 def log_source(event: Json) -> str:

@@ -5,8 +5,8 @@ A value on the command line is a text; what it stands for is settled by the type
 
 from __future__ import annotations
 
-import copy
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cli.models import Json
 
 BOOLEANS = {"true": True, "false": False}
-PARSED = {"number": (int, float), "integer": (int,), "array": (list,), "object": (dict,)}
+KINDS = {"number": (int, float), "integer": (int,), "boolean": (bool,)}
 
 
 @dataclass(frozen=True)
@@ -62,70 +62,40 @@ def _assignment(left: str, text: str, nodes: list[str]) -> Assignment:
     return Assignment(None, left, text)
 
 
-def apply_parameters(
-    workflow: Json, assignments: Iterable[Assignment], processors: Iterable[Json]
-) -> tuple[Json, dict[str, Any]]:
-    """Put the nodes' parameters into a copy of the workflow; return it and the run's own parameters.
-
-    On the node the run's value outweighs a node's; on this command line the more precise `node.name` is to hold.
-    So a name that is given both ways is handed to each node by itself.
-    """
-    result = copy.deepcopy(workflow)
-    entries = _entries(result)
+def run_parameters(assignments: Iterable[Assignment], workflow: Json, processors: Iterable[Json]) -> dict[str, Any]:
+    """Return the request's `parameters`, by `name` or `node.name`, each of the type declared for it."""
     declared = {processor["name"]: processor.get("parameters") or {} for processor in processors}
-    types = {node: declared.get(entry.get("processor"), {}) for node, entry in entries.items()}
-    values = [(given, convert(given, _declared_types(given, types))) for given in assignments]
-    precise = {given.name for given, _ in values if given.node is not None}
-    own: dict[str, Any] = {}
-    # The run's come first, so that a node's own value replaces them.
-    for given, value in sorted(values, key=lambda pair: pair[0].node is not None):
-        if given.node is None and given.name not in precise:
-            own[given.name] = value
-            continue
-        nodes = [given.node] if given.node else [node for node in entries if given.name in types[node]]
-        for node in nodes:
-            entries[node]["parameters"] = {**(entries[node].get("parameters") or {}), given.name: value}
-    return result, own
-
-
-def _entries(workflow: Json) -> dict[str, Json]:
-    """List the workflow's nodes by id; what is no node is the gateway's to refuse."""
     entries = (entry for entry in workflow["processors"] if isinstance(entry, dict))
-    return {entry["id"]: entry for entry in entries if isinstance(entry.get("id"), str)}
+    types = {entry.get("id"): declared.get(entry.get("processor"), {}) for entry in entries}
+    return {given.spelled: convert(given, _declared_types(given, types)) for given in assignments}
 
 
-def _declared_types(assignment: Assignment, types: Mapping[str, Json]) -> set[str]:
+def _declared_types(assignment: Assignment, types: Mapping[Any, Json]) -> set[str]:
     nodes = types.values() if assignment.node is None else [types.get(assignment.node, {})]
     specs = (parameters[assignment.name] for parameters in nodes if assignment.name in parameters)
     return {str(spec["type"]) for spec in specs if isinstance(spec, dict) and "type" in spec}
 
 
 def convert(assignment: Assignment, declared: set[str]) -> Any:
-    """Read the text as the one type declared for it; where none is, or several are, as JSON if it is JSON."""
+    """Read the text as the one type declared for it; failing that, as the number or boolean that it spells."""
     text = assignment.text
-    if declared == {"string"}:
-        return text
-    if declared == {"boolean"}:
-        if text.lower() not in BOOLEANS:
-            raise UsageError(f"--param {assignment.spelled}={text}: a boolean is true or false")
-        return BOOLEANS[text.lower()]
-    value = _json_or_text(text)
     wanted = next(iter(declared)) if len(declared) == 1 else None
-    if wanted in PARSED and (not isinstance(value, PARSED[wanted]) or isinstance(value, bool)):
-        raise UsageError(f"--param {assignment.spelled}={text}: not a JSON {wanted}, which the processor declares")
+    if wanted == "string":
+        return text
+    value = _value(text)
+    if wanted in KINDS and type(value) not in KINDS[wanted]:
+        raise UsageError(f"--param {assignment.spelled}={text}: its processor takes the type {wanted}")
     return value
 
 
-def _json_or_text(text: str) -> Any:
+def _value(text: str) -> str | bool | int | float:
+    if text.lower() in BOOLEANS:
+        return BOOLEANS[text.lower()]
     try:
-        return json.loads(text, parse_constant=_refuse)
+        value = json.loads(text)
     except ValueError:
         return text
-
-
-def _refuse(constant: str) -> None:
-    """Leave NaN and Infinity texts: JSON has no such numbers."""
-    raise ValueError(constant)
+    return value if isinstance(value, int | float) and math.isfinite(value) else text
 
 
 def parse_compute(given: Iterable[str], workflow: Json) -> dict[str, str]:

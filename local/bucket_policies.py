@@ -1,4 +1,4 @@
-"""Corrects moto's reading of bucket policies: it overlooks conditions, so that a refusal of plain HTTP refuses everyone.
+"""Corrects moto's reading of bucket policies: it overlooks conditions, and a refusal of plain HTTP refuses everyone.
 
 The double speaks HTTP on the loopback interface in the place of TLS, and only who holds a role that the conditions are
 about could meet them: a statement under a condition is not evaluated here.

@@ -24,7 +24,7 @@ from moto.core.model_instances import reset_model_data
 from moto.core.models import DEFAULT_ACCOUNT_ID
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 
-from local import bucket_policies, serialised
+from local import bucket_policies, efs_api, serialised
 from local.loopback import serve
 from local.patching import Patches
 from local.transport import InProcessTransport
@@ -143,6 +143,7 @@ def _configure(stack: ExitStack) -> Mapping[str, AbstractContextManager[Any]]:
     patches.replace(responses, "method_names_from_class", functools.cache(utils.method_names_from_class))
     bucket_policies.install(patches)
     locks = serialised.install(patches)
+    efs_api.install(patches)
     _reset()
     stack.callback(_reset)
     return locks

@@ -30,8 +30,8 @@ class Patches:
                 self.replace(module, name, value)
 
     def add(self, owner: Any, name: str, value: Any) -> None:
-        """Set `owner.name` where `owner` has none of its own, only one that it inherits."""
-        self._stack.enter_context(patch.object(owner, name, value))
+        """Set `owner.name` where `owner` has none of its own, at most one that it inherits."""
+        self._stack.enter_context(patch.object(owner, name, value, create=True))
 
     def quiet(self, logger: str, level: int) -> None:
         """Hold back a logger's messages below `level`."""

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from cli.errors import ExitCode
 from cli.lookup import find_run
-from cli.view.text import state_word
 
 if TYPE_CHECKING:
     import argparse
@@ -32,8 +31,8 @@ def execute(context: Context) -> ExitCode:
     with context.gateway() as gateway:
         run_id = find_run(gateway, context.args.run)
         answer = gateway.cancel(run_id)
-    status = answer.get("status")
-    context.screen.say(f"run {run_id} {state_word(status)}" if status else f"run {run_id} is being cancelled")
+    context.screen.say(f"run {run_id} is being cancelled")
+    context.screen.note(f"its end: compute-node status {run_id} --follow")
     if context.screen.json_mode:
         context.screen.document(answer)
     return ExitCode.OK

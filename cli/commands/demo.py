@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 import sys
 import time
 import uuid
@@ -16,11 +15,11 @@ from cli.commands.following import report_end
 from cli.commands.logs import log_line
 from cli.commands.outputs import download_outputs
 from cli.commands.run import upload_inputs
-from cli.embedded import find_program, node_state, start_node
+from cli.embedded import demo_root, find_program, node_state, start_node
 from cli.errors import CliError, ExitCode
 from cli.follow import snapshots
 from cli.inputs import parse_inputs
-from cli.logs import log_events, log_source
+from cli.logs import COMPONENTS, log_events, log_source
 from cli.state import STATE_DIRECTORY
 from cli.target import embedded_target
 from cli.view.deployment import deployment_progress
@@ -78,10 +77,11 @@ def execute(context: Context) -> ExitCode:
     began = time.monotonic()
     program = find_program(context.cwd)
     run_id = str(uuid.uuid4())
-    directory = context.cwd / STATE_DIRECTORY / "demo" / run_id
+    home = context.cwd / STATE_DIRECTORY
+    directory = home / "demo" / run_id
     copy_data(program, directory / "inputs")
     with deployment_progress(context.screen, f"deploying stack {STACK} into an embedded AWS") as progress:
-        node = start_node(program, directory / "node", STACK, 0, progress)
+        node = start_node(program, demo_root(home), STACK, 0, progress)
     with node, context.gateway(embedded_target(node_state(node), "the demo's own node")) as gateway:
         request = {
             "executionRunId": run_id,
@@ -94,7 +94,6 @@ def execute(context: Context) -> ExitCode:
         report_end(context.screen, run)
         outputs = download_outputs(context, gateway, run_id, directory / "outputs")
         logs = save_logs(gateway, run_id, directory / "logs")
-    shutil.rmtree(directory / "node", ignore_errors=True)
     tell(context, Result(run, directory, outputs, logs, time.monotonic() - began))
     return run.exit_code
 
@@ -114,12 +113,13 @@ def save_logs(gateway: Gateway, run_id: str, directory: Path) -> list[Path]:
     paths: dict[str, Path] = {}
     with ExitStack() as stack:
         files = {}
-        for event in log_events(gateway, run_id):
-            source = log_source(event)
-            if source not in files:
-                paths[source] = directory / f"{source.replace('/', '_')}.log"
-                files[source] = stack.enter_context(paths[source].open("w", encoding="utf-8"))
-            files[source].write(log_line(event) + "\n")
+        for component in (None, *COMPONENTS):
+            for event in log_events(gateway, run_id, component=component):
+                source = log_source(event)
+                if source not in files:
+                    paths[source] = directory / f"{source}.log"
+                    files[source] = stack.enter_context(paths[source].open("w", encoding="utf-8"))
+                files[source].write(log_line(event) + "\n")
     return list(paths.values())
 
 

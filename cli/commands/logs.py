@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from cli.errors import ExitCode
-from cli.logs import log_events, log_source
+from cli.logs import COMPONENTS, log_events, log_source
 from cli.lookup import find_run
 from cli.view.text import printable
 
@@ -31,7 +31,7 @@ def add_parser(commands: Subparsers, common: argparse.ArgumentParser) -> None:
     parser.add_argument("run", metavar="RUN", help="the run's id, its beginning, or `latest`")
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--node", metavar="N", help="only this processor's")
-    source.add_argument("--component", metavar="C", help="only this step's of the node: initialize, download, …")
+    source.add_argument("--component", metavar="C", help=f"one of the node's own steps: {', '.join(COMPONENTS)}")
     parser.add_argument("--follow", action="store_true", help="go on until the run has ended and its log is complete")
     parser.set_defaults(execute=execute)
 

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 from cli.commands.following import follow, report_end
 from cli.commands.outputs import download_outputs
-from cli.errors import CliError, ExitCode, UsageError
+from cli.errors import CliError, ExitCode, GatewayError, UsageError
 from cli.inputs import Inputs, parse_inputs
-from cli.parameters import apply_parameters, parse_assignments, parse_compute
+from cli.parameters import parse_assignments, parse_compute, run_parameters
 from cli.uploads import upload
+from cli.view.text import state_word
 from cli.view.transfer import transfer_progress
 from cli.workflow import load_workflow
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from cli.models import Json
     from cli.parsers import Subparsers
 
+NOT_FOUND = 404
 TOKENS = {"x-session-token": "session", "x-refresh-token": "refresh"}
 
 
@@ -99,17 +101,33 @@ def build_request(context: Context, gateway: Gateway) -> Json:
     overrides = parse_compute(args.compute, workflow)
     inputs = parse_inputs(args.input)
     run_id = _run_id(args.run_id)
+    if args.run_id and inputs.local:
+        refuse_known(gateway, run_id)
     parameters: Json = {}
     if assignments:
-        workflow, parameters = apply_parameters(workflow, assignments, gateway.processors())
+        parameters = run_parameters(assignments, workflow, gateway.processors())
     return {
         "executionRunId": run_id,
-        "workflowInstanceId": args.instance or run_id,
+        **({"workflowInstanceId": args.instance} if args.instance else {}),
         "workflow": workflow,
         "inputs": upload_inputs(context, gateway, inputs),
         "parameters": parameters,
         "computeTypeOverrides": overrides,
     }
+
+
+def refuse_known(gateway: Gateway, run_id: str) -> None:
+    """Refuse an id that the node knows: files uploaded anew would make another request of the same one."""
+    try:
+        known = gateway.run(run_id)
+    except GatewayError as error:
+        if error.status == NOT_FOUND:
+            return
+        raise
+    raise CliError(
+        f"run {run_id} exists already ({state_word(known.status)}); uploading its inputs again would make another one",
+        hint=f"follow it: compute-node status {run_id} --follow",
+    )
 
 
 def upload_inputs(context: Context, gateway: Gateway, inputs: Inputs) -> list[Json]:

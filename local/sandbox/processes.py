@@ -42,7 +42,6 @@ class Launcher:
         self._lock = threading.Lock()
         self._ids = itertools.count(1)
         self._processes: dict[int, Process] = {}
-        self._staging = Path(tempfile.mkdtemp(prefix="compute-node-"))
         self._scratch_roots: set[Path] = set()
         self._closed = False
         self._isolation = Isolation(namespaces=False, user_namespace=False, users=False, reason="not tried yet")
@@ -75,7 +74,6 @@ class Launcher:
                 return
             self._closed = True
         self._stop()
-        shutil.rmtree(self._staging, ignore_errors=True)
 
     def _choose(self) -> Isolation:
         """Take the best way of isolation that works for this interpreter on this machine."""
@@ -100,6 +98,7 @@ class Launcher:
         return Isolation(namespaces=False, user_namespace=False, users=False, reason=refused)
 
     def _begin(self, *, user_namespace: bool) -> None:
+        self._staging = Path(tempfile.mkdtemp(prefix="compute-node-"))
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-E", "-S", "-m", "launcher", str(theirs.fileno())]
         command += ["1" if user_namespace else "0", str(self._staging)]
@@ -122,6 +121,7 @@ class Launcher:
         self._child.wait()
         self._reader.join()
         self._control.close()
+        shutil.rmtree(self._staging, ignore_errors=True)
 
     def _probe(self) -> str:
         """Why a sandboxed interpreter does not work here, or nothing."""
@@ -134,12 +134,16 @@ class Launcher:
         try:
             said = self._output(spec)
         except OSError as error:
-            # The launcher itself ends with the error's number where it cannot make its own namespace.
-            ended = self._child.poll()
-            return f"user namespaces: {os.strerror(ended)}" if ended else str(error)
+            said = str(error)
         finally:
             shutil.rmtree(source, ignore_errors=True)
-        return "" if said == word else f"the interpreter does not work in a sandbox: {said.strip()[-300:]}"
+        if said == word:
+            return ""
+        # The launcher itself ends with the error's number where it cannot make its own namespace.
+        ended = self._child.poll()
+        return (
+            f"user namespace: {os.strerror(ended)}" if ended else f"a sandboxed interpreter says: {said.strip()[-300:]}"
+        )
 
     def _output(self, spec: ProcessSpec) -> str:
         """What a short process prints. Raises OSError where it cannot start."""
@@ -212,7 +216,8 @@ class Launcher:
             self._control.sendall(data[sent:])
 
     def _read(self, control: socket.socket) -> None:
-        with control.makefile("rb") as lines:
+        # A launcher that is killed with requests unread resets the connection.
+        with control.makefile("rb") as lines, contextlib.suppress(ConnectionError):
             for line in lines:
                 self._handle(json.loads(line))
         for process in list(self._processes.values()):

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cli_world import RUN, Cli, World, at, install_state, node, run, serve
 
+from cli.logs import COMPONENTS
+from handlers import archive
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
@@ -164,6 +167,9 @@ class TestLogs:
         assert [json.loads(line) for line in outcome.out.splitlines()] == [FIRST, SECOND]
         assert len(cli.waits) >= 2
 
+    def test_the_nodes_own_steps_are_those_of_its_archive(self) -> None:
+        assert set(COMPONENTS) == set(archive.COMPONENTS)
+
     def test_an_empty_log_is_an_empty_document(self, cli: Cli, world: World) -> None:
         world.answer(f"GET /runs/{RUN}/logs", (200, {"events": [], "nextToken": None, "complete": True}))
         assert cli("logs", RUN, "--json").json == {"executionRunId": RUN, "events": []}
@@ -254,9 +260,11 @@ class TestOutputs:
 
 class TestTheOthers:
     def test_cancel(self, cli: Cli, world: World) -> None:
-        world.answer(f"DELETE /runs/{RUN}", (202, {"executionRunId": RUN, "status": "CANCELLED"}))
-        assert cli("cancel", "latest").out == f"run {RUN} cancelled\n"
-        assert cli("cancel", RUN, "--json").json["status"] == "CANCELLED"
+        world.answer(f"DELETE /runs/{RUN}", (202, {"executionRunId": RUN, "status": "RUNNING"}))
+        outcome = cli("cancel", "latest")
+        assert outcome.out == f"run {RUN} is being cancelled\n"
+        assert f"compute-node status {RUN} --follow" in outcome.err
+        assert cli("cancel", RUN, "--json").json["status"] == "RUNNING"
 
     def test_cancelling_what_has_ended_is_the_gateways_error(self, cli: Cli, world: World) -> None:
         world.answer(f"DELETE /runs/{RUN}", (409, {"error": "conflict", "message": "the run has ended: SUCCEEDED"}))

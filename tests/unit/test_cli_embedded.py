@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from cli_world import KEYS, RUN, Cli, World, at, node, run, serve
+from cli_world import KEYS, RUN, Cli, Request, World, at, node, run, serve
 
 from cli.commands import demo, up
 from cli.embedded import find_program, start_node
@@ -144,12 +144,18 @@ class TestDemo:
         world.answer("POST /runs", (202, {"executionRunId": RUN, "status": "QUEUED"}))
         world.answer(f"GET /runs/{RUN}", (200, run("SUCCEEDED", "DONE", endedAt=at(9), nodes=nodes)))
         world.answer(f"GET /runs/{RUN}/outputs", (200, {"files": [file]}))
-        world.answer(f"GET /runs/{RUN}/logs", (200, {"events": EVENTS, "nextToken": None, "complete": True}))
+        world.answer(f"GET /runs/{RUN}/logs", self.log)
 
     @staticmethod
     def copy(_program: Path, target: Path) -> None:
         target.mkdir(parents=True)
         (target / "scan.nii").write_bytes(b"scan")
+
+    @staticmethod
+    def log(request: Request) -> tuple[int, Any]:
+        asked = request.query.removeprefix("component=")
+        events = [event for event in EVENTS if event.get("component", "") == asked]
+        return 200, {"events": events, "nextToken": None, "complete": True}
 
     @staticmethod
     def place(world: World, asked: Any) -> dict[str, str]:

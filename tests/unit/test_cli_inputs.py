@@ -10,7 +10,7 @@ import pytest
 
 from cli.errors import CliError, UsageError
 from cli.inputs import LARGEST_UPLOAD, parse_inputs, split_input
-from cli.parameters import apply_parameters, parse_assignments, parse_compute
+from cli.parameters import parse_assignments, parse_compute, run_parameters
 from cli.workflow import load_workflow, parse_yaml
 
 WORKFLOW = {
@@ -28,17 +28,15 @@ PROCESSORS = [
         "parameters": {
             "threshold": {"type": "number"},
             "fill": {"type": "boolean"},
-            "sizes": {"type": "array"},
             "label": {"type": "string"},
         },
     },
 ]
 
 
-def applied(*given: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the parameters of the nodes that have any, and the run's."""
-    workflow, own = apply_parameters(WORKFLOW, parse_assignments(given, WORKFLOW), PROCESSORS)
-    return {entry["id"]: entry["parameters"] for entry in workflow["processors"] if "parameters" in entry}, own
+def applied(*given: str) -> dict[str, Any]:
+    """Return the request's parameters."""
+    return run_parameters(parse_assignments(given, WORKFLOW), WORKFLOW, PROCESSORS)
 
 
 class TestInputs:
@@ -60,6 +58,12 @@ class TestInputs:
         inputs = parse_inputs(["s3://b/prefix/", "s3://b/key=as/this"])
         assert inputs.local == ()
         assert inputs.remote == ({"uri": "s3://b/prefix/"}, {"uri": "s3://b/key", "path": "as/this"})
+
+    def test_a_folder_for_an_s3_uri_is_spelled_as_the_node_wants_it(self) -> None:
+        remote = parse_inputs(["s3://b/p/=in/", "s3://b/x/key=in/"]).remote
+        assert [entry["path"] for entry in remote] == ["in", "in/key"]
+        with pytest.raises(UsageError, match="not a relative path"):
+            parse_inputs(["s3://b/key=../up"])
 
     def test_equals_signs_of_a_key_or_a_path_survive(self, tmp_path: Path) -> None:
         assert split_input("s3://b/year=2026/x=") == ("s3://b/year=2026/x", None)
@@ -115,33 +119,29 @@ class TestInputs:
 
 class TestParameters:
     def test_a_value_is_read_as_the_type_that_the_processor_declares(self) -> None:
-        nodes, own = applied("label=12", "threshold=0.7", "fill=TRUE", "sizes=[1, 2]", "rounds=3", "other=1e3")
-        assert own == {
+        given = ("label=12", "threshold=0.7", "fill=TRUE", "rounds=3", "align.label=a=b", "mask.one.threshold=1")
+        assert applied(*given) == {
             "label": "12",
             "threshold": 0.7,
             "fill": True,
-            "sizes": [1, 2],
             "rounds": 3,
-            "other": 1000.0,
+            "align.label": "a=b",
+            "mask.one.threshold": 1,
         }
-        assert nodes == {"mask.one": {"threshold": 0.4}}
 
-    def test_a_nodes_value_goes_into_that_node_even_where_its_id_has_dots(self) -> None:
-        nodes, own = applied("mask.one.threshold=0.1", "mask.fill=false", "align.label=a=b")
-        assert nodes == {"mask.one": {"threshold": 0.1}, "mask": {"fill": False}, "align": {"label": "a=b"}}
-        assert own == {}
-
-    def test_the_more_precise_value_holds_where_both_are_given(self) -> None:
-        nodes, own = applied("mask.threshold=0.9", "threshold=0.2")
-        assert own == {}
-        assert nodes == {"mask.one": {"threshold": 0.2}, "mask": {"threshold": 0.9}}
-
-    def test_the_workflow_given_is_not_changed(self) -> None:
-        applied("mask.threshold=0.9")
-        assert "parameters" not in WORKFLOW["processors"][2]
-
-    def test_without_a_declaration_text_that_is_no_json_stays_text(self) -> None:
-        assert applied("x=abc", "y=null", "z=NaN", 'q="1"')[1] == {"x": "abc", "y": None, "z": "NaN", "q": "1"}
+    def test_without_a_declaration_it_is_the_number_or_boolean_that_it_spells(self) -> None:
+        given = ("a=abc", "b=null", "c=NaN", 'd="1"', "e=1e3", "f=false", "g=[1]", "h=1e999", "i=")
+        assert applied(*given) == {
+            "a": "abc",
+            "b": "null",
+            "c": "NaN",
+            "d": '"1"',
+            "e": 1000.0,
+            "f": False,
+            "g": "[1]",
+            "h": "1e999",
+            "i": "",
+        }
 
     @pytest.mark.parametrize(
         ("given", "message"),
@@ -149,11 +149,10 @@ class TestParameters:
             ("threshold", "is not name=value"),
             ("=1", "is not name=value"),
             ("msk.threshold=1", "has no node 'msk'"),
-            ("threshold=high", "not a JSON number"),
-            ("threshold=true", "not a JSON number"),
-            ("rounds=1.5", "not a JSON integer"),
-            ("fill=1", "a boolean is true or false"),
-            ("sizes=3", "not a JSON array"),
+            ("threshold=high", "takes the type number"),
+            ("threshold=true", "takes the type number"),
+            ("rounds=1.5", "takes the type integer"),
+            ("fill=1", "takes the type boolean"),
         ],
     )
     def test_what_cannot_be_meant_is_bad_usage(self, given: str, message: str) -> None:

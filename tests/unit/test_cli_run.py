@@ -112,11 +112,11 @@ def test_the_request_holds_workflow_inputs_and_parameters(cli: Cli, world: World
             "name": "neuroimaging",
             "processors": [
                 {"id": "align", "processor": "realign"},
-                {"id": "mask", "processor": "brain-mask", "dependsOn": ["align"], "parameters": {"fill": True}},
+                {"id": "mask", "processor": "brain-mask", "dependsOn": ["align"]},
             ],
         },
         "inputs": [{"uri": "s3://b/k/", "path": "in"}],
-        "parameters": {"threshold": 0.5},
+        "parameters": {"threshold": 0.5, "mask.fill": True},
         "computeTypeOverrides": {"mask": "lambda"},
     }
 
@@ -183,6 +183,19 @@ def test_local_inputs_are_uploaded_whole_and_named_with_their_checksums(
         ),
         {"uri": "s3://b/k"},
     ]
+
+
+def test_an_id_that_the_node_knows_is_not_given_other_inputs(
+    cli: Cli, world: World, workflow: str, tmp_path: Path
+) -> None:
+    (tmp_path / "f").write_text("x")
+    uploads(world)
+    argv = ("run", workflow, "--run-id", RUN, "--detach", "--input", f"{tmp_path}/f")
+    assert cli(*argv).code == 0
+    story(world, run())
+    outcome = cli(*argv)
+    assert (outcome.code, "exists already (running)" in outcome.err) == (1, True)
+    assert len(world.asked("POST /runs")) == 1
 
 
 def test_an_upload_that_is_refused_starts_no_run(cli: Cli, world: World, workflow: str, tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ DESCRIPTORS = 4096  # more than the launcher ever has open
 
 
 def plain(request: root.Request, output: int, status: int) -> NoReturn:
-    """Become the process, in a session of its own, without namespaces."""
+    """Become the process, in a process group of its own, without namespaces."""
     try:
         os.write(status, b"%d\n" % os.getpid())
         _reset_signals()
@@ -71,13 +71,13 @@ def _first(request: root.Request, output: int, status: int, place: tuple[str, ro
 
 
 def _attend(child: int) -> NoReturn:
-    """Forward signals to the child's session, reap whatever it leaves, and end as it ended."""
+    """Forward signals to the child's process group, reap whatever it leaves, and end as it ended."""
 
     def forward(number: int, _frame: FrameType | None) -> None:
         try:
             os.killpg(child, number)
         except ProcessLookupError:
-            os.kill(child, number)  # it has not made its session yet
+            os.kill(child, number)  # it has not made its group yet
 
     for number in FORWARDED:
         signal.signal(number, forward)

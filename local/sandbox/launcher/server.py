@@ -186,7 +186,7 @@ class Server:
 
     @staticmethod
     def _kill(pid: int, number: int) -> None:
-        """Signal a process's session where it leads one, else the first process of its namespace, which forwards it."""
+        """Signal a process's group where it leads one, else the first process of its namespace, which forwards it."""
         try:
             if os.getpgid(pid) == pid:
                 os.killpg(pid, number)
