@@ -29,6 +29,10 @@ class Context:
     cwd: Path = field(default_factory=Path.cwd)
     retries: Retries = field(default_factory=Retries)
 
+    def near(self, path: Path) -> str:
+        """Spell a path from here, where it lies below."""
+        return str(path.relative_to(self.cwd)) if path.is_relative_to(self.cwd) else str(path)
+
     def target(self) -> Target:
         """Find the node that the command talks to."""
         return resolve_target(self.args.gateway, self.args.profile, self.environ, self.cwd)

@@ -7,6 +7,7 @@ Versions and hashes are those of constraints.txt. Nothing outside the environmen
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
@@ -41,7 +42,8 @@ def main(target: Path) -> None:
     pip = [str(target / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
     subprocess.run([*pip, "--require-hashes", "--no-deps", "-r", str(root / "constraints.txt")], check=True)
     # Without isolation the build takes setuptools from the locked packages, not from the network.
-    subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--editable", str(root)], check=True)
+    quiet = {**os.environ, "PYTHONWARNINGS": "ignore"}  # setuptools warns of every editable installation
+    subprocess.run([*pip, "--no-deps", "--no-build-isolation", "--editable", str(root)], check=True, env=quiet)
 
 
 if __name__ == "__main__":

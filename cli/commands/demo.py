@@ -91,7 +91,7 @@ def execute(context: Context) -> ExitCode:
         }
         gateway.start_run(request, {})
         run = show_run(context.screen, snapshots(gateway, run_id))
-        report_end(context.screen, run)
+        report_end(context, gateway, run)
         outputs = download_outputs(context, gateway, run_id, directory / "outputs")
         logs = save_logs(gateway, run_id, directory / "logs")
     tell(context, Result(run, directory, outputs, logs, time.monotonic() - began))
@@ -132,10 +132,10 @@ def tell(context: Context, result: Result) -> None:
     screen.say()
     screen.table(timing_table(run, now_utc()))
     screen.say()
-    screen.say(f"outputs  {_near(directory / 'outputs', context.cwd)}  ({count_text(len(result.outputs), 'file')})")
-    screen.say(f"logs     {_near(directory / 'logs', context.cwd)}  ({count_text(len(result.logs), 'file')})")
+    screen.say(f"outputs  {context.near(directory / 'outputs')}  ({count_text(len(result.outputs), 'file')})")
+    screen.say(f"logs     {context.near(directory / 'logs')}  ({count_text(len(result.logs), 'file')})")
     for path in result.pictures[:1]:
-        screen.say(f"picture  {_near(path, context.cwd)}", style="bold")
+        screen.say(f"picture  {context.near(path)}", style="bold")
     screen.say(f"all of it took {duration_text(result.seconds)}, deployment and download included")
 
 
@@ -153,10 +153,6 @@ def _document(result: Result) -> Json:
             for node, timing in timings.items()
         },
     }
-
-
-def _near(path: Path, cwd: Path) -> str:
-    return str(path.relative_to(cwd)) if path.is_relative_to(cwd) else str(path)
 
 
 def _load(path: Path) -> ModuleType:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from typing import TYPE_CHECKING
 
 from cli.errors import CliError, ExitCode, UnreachableError
 from cli.follow import snapshots
+from cli.logs import log_events
 from cli.view.follow import now_utc, show_run
 from cli.view.lines import outcome_line
 from cli.view.text import printable
@@ -13,8 +15,10 @@ from cli.view.text import printable
 if TYPE_CHECKING:
     from cli.client import Gateway
     from cli.context import Context
-    from cli.models import Run
-    from cli.view.screen import Screen
+    from cli.models import Node, Run
+
+TOLD_NODES = 3
+TOLD_LINES = 10
 
 
 class DetachedError(CliError):
@@ -40,18 +44,32 @@ def follow(context: Context, gateway: Gateway, run_id: str) -> Run:
         raise UnreachableError(f"lost sight of run {run_id}: {error.message}", hint=hint) from error
 
 
-def report_end(screen: Screen, run: Run) -> None:
-    """Say how the run ended, and where to look next."""
+def report_end(context: Context, gateway: Gateway, run: Run) -> None:
+    """Say how the run ended, what the failed processors said last, and where to look next."""
+    screen = context.screen
     if screen.live and not screen.json_mode:
         screen.say(outcome_line(run, now_utc()))
+    if not run.final or run.exit_code is ExitCode.OK:
+        return
     failed = [node for node in run.nodes if node.status == "FAILED"]
-    if run.error:
-        for line in error_lines(run):
-            screen.note(line)
-    for node in failed:
+    for node in failed[:TOLD_NODES]:
+        for line in last_words(gateway, run, node):
+            screen.note(f"  {line}")
         screen.note(f"log of {node.id}: compute-node logs {run.id} --node {node.id}")
-    if run.final and run.exit_code is not ExitCode.OK and not failed:
-        screen.note(f"log: compute-node logs {run.id}")
+    if len(failed) > TOLD_NODES:
+        screen.note(f"and {len(failed) - TOLD_NODES} more: compute-node status {run.id}")
+    if not failed:
+        for line in error_lines(run)[1:]:
+            screen.note(line)
+
+
+def last_words(gateway: Gateway, run: Run, node: Node) -> list[str]:
+    """Return the last lines of a node's log; none where it cannot be read, for the run's end is what matters."""
+    try:
+        last = deque(log_events(gateway, run.id, node=node.id), maxlen=TOLD_LINES)
+    except CliError:
+        return []
+    return [printable(str(event.get("message", "")).rstrip()) for event in last]
 
 
 def error_lines(run: Run) -> list[str]:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from cli.view.screen import Screen
 
 
+SHOWN_OTHERWISE = frozenset({"time", "level", "message", "component", "runId"})
+
+
 def add_parser(commands: Subparsers, common: argparse.ArgumentParser) -> None:
     """Declare the command."""
     parser = commands.add_parser(
@@ -65,7 +68,28 @@ def log_line(event: Json) -> str:
     """Spell one event: time, where it is from, message."""
     attempt = event.get("attempt") or 1
     source = log_source(event) + (f"#{attempt}" if attempt > 1 else "")
-    return f"{event.get('time', '')}  {source}  {printable(str(event.get('message', '')).rstrip())}"
+    return f"{event.get('time', '')}  {source}  {printable(message_text(event))}"
+
+
+def message_text(event: Json) -> str:
+    """Return an event's message; the node's own steps write JSON, of which the fields follow the message."""
+    text = str(event.get("message", "")).rstrip()
+    if "component" not in event or not text.startswith("{"):
+        return text
+    try:
+        fields = json.loads(text)
+    except ValueError:
+        return text
+    if not isinstance(fields.get("message"), str):
+        return text
+    level = fields.get("level")
+    said = fields["message"] if level == "INFO" else f"{level}: {fields['message']}"
+    rest = (f"{name}={_flat(value)}" for name, value in fields.items() if name not in SHOWN_OTHERWISE)
+    return "  ".join([said, *rest])
+
+
+def _flat(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _document(screen: Screen, run_id: str, events: Iterable[Json]) -> None:

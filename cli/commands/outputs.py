@@ -66,5 +66,5 @@ def download_outputs(context: Context, gateway: Gateway, run_id: str, directory:
         return []
     with transfer_progress(context.screen, "downloading", len(files), size) as on_bytes:
         paths = download(gateway, run_id, files, directory, on_bytes)
-    context.screen.say(f"{count_text(len(paths), 'file')}, {size_text(size)}, verified, in {directory}")
+    context.screen.say(f"{count_text(len(paths), 'file')}, {size_text(size)}, verified, in {context.near(directory)}")
     return paths

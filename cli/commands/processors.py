@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING
 
 from cli.errors import ExitCode
-from cli.view.table import Table
+from cli.view.text import printable
 
 if TYPE_CHECKING:
     import argparse
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from cli.context import Context
     from cli.models import Json
     from cli.parsers import Subparsers
+    from cli.view.screen import Screen
+
+SIZES = (("cpu", "cpu", ""), ("memory", "memory", " MiB"), ("at most", "timeoutSeconds", " s"))
 
 
 def add_parser(commands: Subparsers, common: argparse.ArgumentParser) -> None:
@@ -37,20 +40,23 @@ def execute(context: Context) -> ExitCode:
     if not processors:
         context.screen.say("the node has no processors (`compute-node:processors` in the stack's configuration)")
         return ExitCode.OK
-    columns = ("processor", "compute", "cpu", "memory", "parameters", "description")
-    context.screen.table(Table(columns, [_row(entry) for entry in processors], right=frozenset({"cpu", "memory"})))
+    for entry in processors:
+        _describe(context.screen, entry)
     return ExitCode.OK
 
 
-def _row(entry: Json) -> tuple[str, ...]:
-    return (
-        entry["name"],
-        ", ".join(entry.get("computeTypes") or ()),
-        str(entry.get("cpu") or ""),
-        str(entry.get("memory") or ""),
-        ", ".join(parameter_text(name, spec) for name, spec in (entry.get("parameters") or {}).items()),
-        entry.get("description") or "",
-    )
+def _describe(screen: Screen, entry: Json) -> None:
+    screen.say(printable(entry["name"]), style="bold")
+    if entry.get("description"):
+        screen.say(f"  {printable(entry['description'])}")
+    sizes = [f"{name} {entry[key]}{unit}" for name, key, unit in SIZES if entry.get(key)]
+    screen.say(f"  on {', '.join(entry.get('computeTypes') or ['?'])}; {', '.join(sizes)}")
+    parameters = entry.get("parameters") or {}
+    texts = {name: parameter_text(name, spec) for name, spec in parameters.items()}
+    width = max(map(len, texts.values()), default=0)
+    for name, text in texts.items():
+        said = printable(f"{text:<{width}}  {parameters[name].get('description') or ''}".rstrip())
+        screen.say(f"    {said}")
 
 
 def parameter_text(name: str, spec: Json) -> str:

@@ -83,7 +83,7 @@ def execute(context: Context) -> ExitCode:
                 screen.document(accepted)
             return ExitCode.OK
         run = follow(context, gateway, run_id)
-        report_end(screen, run)
+        report_end(context, gateway, run)
         document = dict(run.raw)
         if args.outputs:
             paths = download_outputs(context, gateway, run_id, args.outputs)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from cli.errors import ExitCode
 from cli.view.follow import now_utc
+from cli.view.run import SHORT_ID
 from cli.view.table import Table
 from cli.view.text import duration_text, state_word, time_text
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 STATUSES = ("QUEUED", "RUNNING", "SUCCEEDED", "FAILED", "CANCELLED", "TIMED_OUT")
 DEFAULT_LIMIT = 20
+ROOM_FOR_IDS = 110
 
 
 def add_parser(commands: Subparsers, common: argparse.ArgumentParser) -> None:
@@ -47,8 +49,17 @@ def execute(context: Context) -> ExitCode:
         context.screen.say("no runs")
         return ExitCode.OK
     now = now_utc()
+    # The beginning of an id names a run as well, and leaves a narrow terminal its columns.
+    terminal = context.screen.stdout
+    shown = SHORT_ID if terminal.is_terminal and terminal.width < ROOM_FOR_IDS else None
     rows = [
-        (run.id, run.workflow, state_word(run.status), time_text(run.created_at), duration_text(run.seconds(now)))
+        (
+            run.id[:shown],
+            run.workflow,
+            state_word(run.status),
+            time_text(run.created_at),
+            duration_text(run.seconds(now)),
+        )
         for run in runs
     ]
     context.screen.table(Table(("run", "workflow", "status", "created", "elapsed"), rows, right=frozenset({"elapsed"})))

@@ -41,7 +41,7 @@ def execute(context: Context) -> ExitCode:
         run_id = find_run(gateway, context.args.run)
         if context.args.follow:
             run = follow(context, gateway, run_id)
-            report_end(screen, run)
+            report_end(context, gateway, run)
         else:
             run = gateway.run(run_id)
             show_status(screen, run)

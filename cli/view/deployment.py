@@ -13,13 +13,16 @@ if TYPE_CHECKING:
     from cli.view.screen import Screen
 
 
+TOLD_WHEN_PIPED = ("installing ", "warning: ")  # what takes long, or should be known; not each resource
+
+
 @contextmanager
 def deployment_progress(screen: Screen, title: str) -> Iterator[Callable[[str], None]]:
     """Show what is being done; the function given takes each step's name."""
     console = screen.live
     if console is None:
         screen.say(title)
-        yield lambda _: None
+        yield lambda step: screen.say(printable(step)) if step.startswith(TOLD_WHEN_PIPED) else None
         return
     with console.status(title) as status:
         yield lambda step: status.update(f"{title}: {_escaped(step)}")

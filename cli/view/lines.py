@@ -32,12 +32,10 @@ def change_lines(before: Run | None, after: Run, now: datetime) -> Iterator[str]
 def outcome_line(run: Run, now: datetime) -> str:
     """Say in one line how a run ended."""
     text = f"run {run.id} {state_word(run.status)} after {duration_text(run.seconds(now))}"
+    if run.error and run.error.get("message"):
+        return f"{text}: {printable(str(run.error['message']))}"
     failed = sum(node.status == "FAILED" for node in run.nodes)
-    if failed:
-        text += f": {failed} of {count_text(len(run.nodes), 'processor')} failed"
-    elif run.error and run.error.get("message"):
-        text += f": {printable(str(run.error['message']))}"
-    return text
+    return f"{text}: {failed} of {count_text(len(run.nodes), 'node')} failed" if failed else text
 
 
 def _state(node: Node) -> tuple[str, int]:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from rich.console import OverflowMethod, RenderableType
+    from rich.console import JustifyMethod, OverflowMethod, RenderableType
 
     from cli.models import Node, Run
 
@@ -26,6 +26,9 @@ WIDE_ENOUGH_FOR_DETAIL = 60
 WIDE_ENOUGH_FOR_PROCESSOR = 100
 FEWEST_ROWS = 3
 NARROWEST_NAME = 8
+NAMED_WAITED_FOR = 3
+GAP = 2
+NAME, STATE, TIME, PROCESSOR, DETAIL = range(5)
 FRAME_ROWS = 5  # heading, blank line, the line for what is left out, summary, and the cursor's own
 URGENCY = ("FAILED", "RUNNING", "CANCELLED", "SKIPPED", "SUCCEEDED", "WAITING")
 SHORT_ID = 8
@@ -45,17 +48,23 @@ def run_frame(run: Run, now: datetime, *, width: int, height: int, unicode: bool
 
 
 def _node_table(nodes: Sequence[Node], now: datetime, width: int, *, unicode: bool) -> Table:
-    cut: OverflowMethod = "ellipsis" if unicode else "crop"
-    table = Table.grid(padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True, overflow=cut, max_width=max(NARROWEST_NAME, width // 3))
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True, justify="right")
-    if width >= WIDE_ENOUGH_FOR_PROCESSOR:
-        table.add_column(no_wrap=True, overflow=cut, max_width=width // 4)
-    if width >= WIDE_ENOUGH_FOR_DETAIL:
-        table.add_column(no_wrap=True, overflow=cut)
-    for node in nodes:
-        table.add_row(*_cells(node, now, width, unicode=unicode))
+    """Draw the nodes. Name, state and time get their room first; what is left is the detail's, cut where it is long."""
+    rows = [_cells(node, now, unicode=unicode) for node in nodes]
+    kept = [min(max(row[index].cell_len for row in rows), width) for index in range(len(rows[0]))]
+    kept[NAME] = min(kept[NAME], max(NARROWEST_NAME, width // 3))
+    kept[PROCESSOR] = min(kept[PROCESSOR], width // 4)
+    shown = [NAME, STATE, TIME]
+    shown += [PROCESSOR] if width >= WIDE_ENOUGH_FOR_PROCESSOR else []
+    shown += [DETAIL] if width >= WIDE_ENOUGH_FOR_DETAIL else []
+    room = width - sum(kept[index] + GAP for index in shown if index != DETAIL)
+    kept[DETAIL] = min(kept[DETAIL], max(room, 0))
+    table = Table.grid(padding=(0, GAP, 0, 0))
+    for index in shown:
+        justify: JustifyMethod = "right" if index == TIME else "left"
+        cut: OverflowMethod = "ellipsis" if unicode else "crop"
+        table.add_column(no_wrap=True, overflow=cut, justify=justify, width=kept[index])
+    for row in rows:
+        table.add_row(*(row[index] for index in shown))
     return table
 
 
@@ -77,24 +86,23 @@ def node_detail(node: Node) -> str:
     if node.reason:
         return printable(node.reason)
     if node.status == "WAITING" and node.waiting_for:
-        return f"for {', '.join(node.waiting_for)}"
+        named, more = node.waiting_for[:NAMED_WAITED_FOR], len(node.waiting_for) - NAMED_WAITED_FOR
+        return f"for {', '.join(named)}" + (f" and {more} more" if more > 0 else "")
     attempt = max((attempt.number for attempt in node.attempts), default=1)
     return f"attempt {attempt}" if attempt > 1 else ""
 
 
-def _cells(node: Node, now: datetime, width: int, *, unicode: bool) -> list[Text]:
+def _cells(node: Node, now: datetime, *, unicode: bool) -> list[Text]:
+    """Return a node's cells in the order NAME, STATE, TIME, PROCESSOR, DETAIL."""
     word = state_word(node.status)
     style = STYLES.get(word, "")
-    cells = [
+    return [
         Text(_spelled(f"{SYMBOLS.get(node.status, ' ')} {node.id}", unicode=unicode), style=style),
         Text(word, style=style),
         Text(duration_text(node.seconds(now))),
+        Text(f"{node.processor} on {node.compute}" if node.compute else node.processor, style="dim"),
+        Text(node_detail(node), style="dim" if node.status == "WAITING" else ""),
     ]
-    if width >= WIDE_ENOUGH_FOR_PROCESSOR:
-        cells.append(Text(f"{node.processor} on {node.compute}" if node.compute else node.processor, style="dim"))
-    if width >= WIDE_ENOUGH_FOR_DETAIL:
-        cells.append(Text(node_detail(node), style="dim" if node.status == "WAITING" else ""))
-    return cells
 
 
 def _heading(run: Run, now: datetime, *, unicode: bool) -> Text:

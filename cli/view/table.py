@@ -41,7 +41,7 @@ class Table:
 
 def rich_table(table: Table) -> RichTable:
     """Draw a table for a terminal; long cells fold rather than vanish."""
-    drawn = RichTable(box=box.SIMPLE_HEAD, pad_edge=False, show_footer=table.total is not None)
+    drawn = RichTable(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, show_footer=table.total is not None)
     footers = table.total or ("",) * len(table.columns)
     for column, footer in zip(table.columns, footers, strict=True):
         justify = "right" if column in table.right else "left"

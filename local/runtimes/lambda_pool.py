@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from local.runtimes.lambda_function import FunctionSnapshot, Package
     from local.runtimes.lambda_worker import Machinery
 
-MAX_IDLE = 24
+MAX_IDLE = 12  # each holds 30 to 60 MB
 
 
 @dataclass

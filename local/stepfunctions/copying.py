@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from moto.stepfunctions.parser.asl.eval.program_state import ProgramState
+
 
 def copy_json(value: Any) -> Any:
     """A deep copy of a JSON value; what is none is copied as `copy.deepcopy` does."""
@@ -15,7 +17,8 @@ def copy_json(value: Any) -> Any:
         return [copy_json(item) for item in value]
     if kind in (str, int, float, bool, type(None)):
         return value
-    return copy.deepcopy(value)
+    # What a program state holds is never changed in place.
+    return copy.copy(value) if isinstance(value, ProgramState) else copy.deepcopy(value)
 
 
 class CopyModule:

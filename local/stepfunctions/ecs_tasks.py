@@ -63,7 +63,7 @@ def install(patches: Patches, client: Callable[[str], Any], wait_stopped: WaitSt
         while env.is_running() and not wait_stopped(arn, LONGEST_WAIT):
             pass
         if not env.is_running():
-            return
+            raise RuntimeError("the state was given up")  # for nobody: no event may follow the execution's end
         shape = client("ecs").meta.service_model.operation_model("DescribeTasks").output_shape
         described = client("ecs").describe_tasks(cluster=cluster, tasks=[arn])
         ended = from_response(described["tasks"][0], shape.members["tasks"].member, epoch=True)

@@ -25,6 +25,7 @@ from moto.stepfunctions.parser.asl.component.state.exec.state_task.service.state
     StateTaskServiceLambda,
 )
 from moto.stepfunctions.parser.asl.component.state.exec.state_task.state_task_lambda import StateTaskLambda
+from moto.stepfunctions.parser.asl.component.state.fail import state_fail
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +49,7 @@ PREFIXES = {
 
 def install(patches: Patches) -> None:
     """Correct the names."""
-    for module in (iteration_worker, branches_decl):
+    for module in (iteration_worker, branches_decl, state_fail):
         patches.replace(module, "CustomErrorName", named)
     patches.replace(StateTaskServiceAwsSdk, "_normalise_service_error_name", staticmethod(_prefix))
     for kind in (StateTaskLambda, StateTaskServiceLambda):

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from moto.core.responses import ActionResult
 from moto.stepfunctions.exceptions import ExecutionDoesNotExist, ValidationException
 from moto.stepfunctions.models import StateMachine
-from moto.stepfunctions.parser.api import ExecutionStatus
+from moto.stepfunctions.parser.api import ExecutionStatus, HistoryEventType
 from moto.stepfunctions.parser.asl.component.state import state
+from moto.stepfunctions.parser.asl.eval.event.event_manager import EventManager
 from moto.stepfunctions.parser.asl.eval.states import ExecutionData, StateData
 from moto.stepfunctions.parser.asl.utils.encoding import to_json_str
 from moto.stepfunctions.parser.backend import execution_worker
@@ -26,6 +27,12 @@ if TYPE_CHECKING:
 
     Emit = Callable[[str, str, list[str], dict[str, Any]], None]
 
+LAST_EVENTS = {
+    HistoryEventType.ExecutionAborted,
+    HistoryEventType.ExecutionFailed,
+    HistoryEventType.ExecutionSucceeded,
+    HistoryEventType.ExecutionTimedOut,
+}
 DETAIL_TYPE = "Step Functions Execution Status Change"
 MOST_EVENTS = 1000  # a page
 PROMPT = 5.0  # seconds that StopExecution waits for the execution's threads to notice
@@ -48,6 +55,7 @@ def install(patches: Patches, emit: Emit) -> None:
     patches.replace(Execution, "stop", stop)
     patches.replace(BaseExecutionWorkerCommunication, "terminated", terminated)
     patches.replace(StateMachine, "stop_execution", _stop_execution)
+    patches.replace(EventManager, "_publish_history_event", _publishing(EventManager._publish_history_event))  # noqa: SLF001
     # moto's times have microseconds and an offset, and an execution's start is no text at all.
     patches.replace(state, "StateData", _state_data)
     patches.replace(execution_worker, "ExecutionData", _execution_data)
@@ -58,6 +66,18 @@ def install(patches: Patches, emit: Emit) -> None:
         ("get_execution_history", _history),
     ):
         patches.replace(StepFunctionResponse, name, action)
+
+
+def _publishing(original: Callable[..., None]) -> Callable[..., None]:
+    """Nothing follows an execution's end, although work that was called off may still come to its own."""
+
+    def publish(self: EventManager, *, event_type: HistoryEventType, **event: Any) -> None:
+        if vars(self).get(ENDED):
+            return
+        vars(self)[ENDED] = event_type in LAST_EVENTS
+        original(self, event_type=event_type, **event)
+
+    return publish
 
 
 def _state_data(**data: Any) -> StateData:
@@ -89,8 +109,10 @@ class _Ends:
         @functools.wraps(original)
         def start(execution: Execution) -> None:
             vars(execution)[ENDED] = threading.Event()
-            original(execution)
+            # Told before it runs: a short execution may have ended before this thread goes on.
+            execution.exec_status = ExecutionStatus.RUNNING
             self._tell(execution)
+            original(execution)
 
         return start
 

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from aws_machines import Machines
+from aws_machines import MINUTE, Machines
 
 from local.account import EmbeddedAws
-
-MINUTE = 0.2  # seconds of a schedule's minute
 
 
 @pytest.fixture(scope="module")

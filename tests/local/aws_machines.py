@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from local.account import EmbeddedAws
 
 TIMEOUT = 60.0
+MINUTE = 0.2  # seconds of a schedule's minute
 TABLE, BUCKET, CLUSTER, FAMILY = "items", "machines-bucket", "machines", "processor"
 DOCKERFILE = """FROM alpine
 WORKDIR /app
@@ -92,7 +93,7 @@ class Machines:
         sfn, deadline = self.client("stepfunctions"), time.monotonic() + TIMEOUT
         while (told := sfn.describe_execution(executionArn=arn))["status"] == "RUNNING":
             assert time.monotonic() < deadline, f"{arn} still runs: {self.history(arn)[-3:]}"
-            time.sleep(0.005)
+            time.sleep(0.02)
         return Ended(
             told["status"],
             json.loads(told.get("output", "null")),
@@ -113,7 +114,7 @@ class Machines:
         deadline = time.monotonic() + TIMEOUT
         while not (found := what()):
             assert time.monotonic() < deadline, reason
-            time.sleep(0.005)
+            time.sleep(0.02)
         return found
 
     def run_task(self, **environment: str) -> dict[str, Any]:

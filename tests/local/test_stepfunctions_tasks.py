@@ -306,7 +306,7 @@ def test_each_try_has_a_token_of_its_own(machines, sfn):
     assert machines.wait(execution).output == "second"
 
 
-def test_the_interpreters_own_answer_to_a_token_fails_as_the_api_does(machines, sfn):
+def test_the_interpreters_own_answer_to_a_token_fails_as_the_api_does(machines):
     execution = machines.start({"Await": await_token("answered-twice")})
     token = stored_token(machines, "answered-twice")
     answer = {

@@ -193,7 +193,7 @@ class TestOutputs:
         assert {name: path.read_bytes() for name, path in found.items() if path.is_file()} == contents
         assert outcome.out.splitlines() == [
             "downloading 3 files, 2.9 MiB",
-            f"3 files, 2.9 MiB, verified, in {tmp_path / 'd'}",
+            "3 files, 2.9 MiB, verified, in d",
         ]
 
     @pytest.mark.parametrize(
@@ -272,7 +272,10 @@ class TestTheOthers:
         assert (outcome.code, outcome.err) == (1, "compute-node: the run has ended: SUCCEEDED\n")
 
     def test_processors_with_their_parameters(self, cli: Cli, world: World) -> None:
-        parameters = {"threshold": {"type": "number", "default": 0.5}, "label": {"type": "string"}}
+        parameters = {
+            "threshold": {"type": "number", "default": 0.5, "description": "share of the peak"},
+            "label": {"type": "string"},
+        }
         entry = {
             "name": "brain-mask",
             "description": "Finds the brain",
@@ -282,10 +285,13 @@ class TestTheOthers:
             "parameters": parameters,
         }
         world.answer("GET /processors", (200, {"processors": [entry]}))
-        line = cli("processors").out.splitlines()[1]
-        assert line == (
-            "brain-mask  ecs, lambda  1024    2048  threshold: number = 0.5, label: string (required)  Finds the brain"
-        )
+        assert cli("processors").out.splitlines() == [
+            "brain-mask",
+            "  Finds the brain",
+            "  on ecs, lambda; cpu 1024, memory 2048 MiB",
+            "    threshold: number = 0.5   share of the peak",
+            "    label: string (required)",
+        ]
         assert cli("processors", "--json").json == {"processors": [entry]}
 
     def test_health_is_zero_only_where_all_is_well(self, cli: Cli, world: World) -> None:
@@ -323,12 +329,16 @@ class TestTheOthers:
         monkeypatch.setattr("cli.main.silence_stdout", lambda: None)
         assert cli("runs").code == 0
 
-    @pytest.mark.parametrize("command", ["status", "runs", "processors", "outputs"])
+    @pytest.mark.parametrize("command", ["status", "runs", "outputs"])
     def test_tables_are_drawn_on_a_terminal(self, cli: Cli, world: World, command: str) -> None:
         world.answer(f"GET /runs/{RUN}", (200, run(nodes=[node("align")])))
-        world.answer("GET /processors", (200, {"processors": [{"name": "align"}]}))
         outputs(world, output(world, "align", b"1"))
         argv = [command, RUN] if command in {"status", "outputs"} else [command]
         outcome = cli(*argv, terminal=True, width=120)
         assert outcome.code == 0
         assert "─" in outcome.out
+
+    def test_a_narrow_terminal_gets_the_beginnings_of_ids(self, cli: Cli) -> None:
+        lines = cli("runs", terminal=True, width=80).out.splitlines()
+        assert len(lines) == 5
+        assert [line[:10] for line in lines[2:]] == ["6f0c0b5e  ", "6f0c0b5e  ", "aa0c0b5e  "]

@@ -82,6 +82,17 @@ def test_200_nodes_fit_any_terminal_and_the_urgent_ones_show(width: int, height:
     assert "1 running, 198 waiting, 1 failed" in text
 
 
+def test_long_details_leave_states_and_times_whole() -> None:
+    names = [f"map-{number:02d}" for number in range(12)]
+    nodes = [node(name, "RUNNING", startedAt=at(1)) for name in names]
+    nodes.append(node("join", waitingFor=names))
+    nodes.append(node("other", "FAILED", startedAt=at(0.5), endedAt=at(9), reason="exit code 1: " + "long " * 40))
+    lines = drawn(run_from(run(nodes=nodes)), 80)
+    assert lines[2] == "▸ map-00  running  9.0s"
+    assert lines[-3] == "· join    waiting        for map-00, map-01, map-02 and 9 more"
+    assert lines[-2] == "✗ other   failed   8.5s  exit code 1: long long long long long long long long l…"
+
+
 def test_rows_are_chosen_by_urgency_and_stay_in_order() -> None:
     nodes = run_from(run(nodes=[node("a"), node("b", "SUCCEEDED"), node("c", "RUNNING"), node("d", "FAILED")])).nodes
     shown, left_out = choose_rows(nodes, 2)
