@@ -126,18 +126,12 @@ def _check_shape(workflow: Mapping[str, Any], entries: Sequence[Any], mistakes: 
     ]
     if not isinstance(workflow.get("parameters") or {}, Mapping):
         mistakes.append("workflow.parameters: must be an object")
-    seen: dict[str, int] = {}
     for index, entry in enumerate(entries):
         where = f"workflow.processors[{index}]"
-        if not isinstance(entry, Mapping):
+        if isinstance(entry, Mapping):
+            mistakes += _entry_faults(where, entry)
+        else:
             mistakes.append(f"{where}: must be an object with id and processor")
-            continue
-        mistakes += _entry_faults(where, entry)
-        node_id = entry.get("id")
-        if isinstance(node_id, str):
-            if node_id in seen:
-                mistakes.append(f"{where}.id: {node_id!r} is already the id of workflow.processors[{seen[node_id]}]")
-            seen.setdefault(node_id, index)
 
 
 def _entry_faults(where: str, entry: Mapping[str, Any]) -> list[str]:
@@ -159,7 +153,10 @@ def _entry_faults(where: str, entry: Mapping[str, Any]) -> list[str]:
 
 
 def _check_references(entries: Sequence[Mapping[str, Any]], processors: Mapping[str, Any], mistakes: _Mistakes) -> None:
-    ids = {entry["id"] for entry in entries}
+    ids: dict[str, int] = {}
+    for index, entry in enumerate(entries):
+        if (first := ids.setdefault(entry["id"], index)) != index:
+            mistakes.append(f"workflow.processors[{index}].id: {entry['id']!r} is already that of [{first}]")
     for index, entry in enumerate(entries):
         where = f"workflow.processors[{index}] ({entry['id']})"
         if entry["processor"] not in processors:
