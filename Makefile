@@ -9,7 +9,7 @@ demo: $(READY)
 	$(BIN)/compute-node demo
 
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 test-long: lint
 	HYPOTHESIS_PROFILE=long $(BIN)/python -m pytest -m "long or not long"
